@@ -1,0 +1,1 @@
+"""The inference server: HTTP surfaces, services, the local engine and the store."""

@@ -1,0 +1,1 @@
+"""The words everyone shares: frozen values, protocols and errors. Imports nothing of ours."""

@@ -1,0 +1,104 @@
+"""What can be asked for, and how a finished picture is described."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from server.domain.ids import ID_PATTERN
+
+MAX_PROMPT_CHARACTERS = 2000
+MAX_IMAGES = 4
+MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
+
+
+class Frozen(BaseModel):
+    """Base of all values here: immutable, unknown fields are errors, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImageFormat(StrEnum):
+    """File format of a finished picture."""
+
+    PNG = "png"
+    WEBP = "webp"
+    JPEG = "jpeg"
+
+    @property
+    def media_type(self) -> str:
+        """The MIME type, such as image/png."""
+        return f"image/{self.value}"
+
+
+class Priority(StrEnum):
+    """Order within one owner's own jobs; owners among each other share by fairness alone."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class ImageRequest(Frozen):
+    """What was asked; sizes in pixels. None means the model's declared default.
+
+    Picture i of a request is drawn with seed + i and its own generator.
+    """
+
+    prompt: Prompt
+    model: ModelId | None = Field(default=None, description="Id or alias; absent: the default")
+    negative_prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
+    width: int | None = Field(default=None, ge=16, le=4096, multiple_of=8)
+    height: int | None = Field(default=None, ge=16, le=4096, multiple_of=8)
+    aspect_ratio: str | None = Field(
+        default=None,
+        pattern=r"^[1-9]\d?:[1-9]\d?$",
+        description="Instead of width and height: the model's declared size of that shape",
+    )
+    num_images: int = Field(default=1, ge=1, le=MAX_IMAGES)
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    num_inference_steps: int | None = Field(default=None, ge=1, le=150)
+    guidance_scale: float | None = Field(default=None, ge=0, le=30)
+    true_cfg_scale: float | None = Field(default=None, ge=0, le=30)
+    scheduler: str | None = Field(default=None, max_length=40)
+    max_sequence_length: int | None = Field(default=None, ge=16, le=512)
+    style: str | None = Field(default=None, max_length=64)
+    image: Id | None = Field(
+        default=None, description="Id of an upload or picture to start from (image to image)"
+    )
+    strength: float | None = Field(
+        default=None, gt=0, le=1, description="With image: 1 redraws all of it, 0.1 almost nothing"
+    )
+    priority: Priority = Priority.NORMAL
+    deadline_seconds: float | None = Field(default=None, gt=0, le=86_400)
+    format: ImageFormat = ImageFormat.PNG
+
+
+class ResolvedRequest(Frozen):
+    """A request with every value decided: what really runs, and what a recipe repeats.
+
+    The style is already part of the prompts. `guidance_scale` and `true_cfg_scale` are None only
+    where the model has no such parameter.
+    """
+
+    model: ModelId
+    prompt: str
+    negative_prompt: str | None
+    width: int
+    height: int
+    num_images: int
+    seed: int
+    num_inference_steps: int
+    guidance_scale: float | None
+    true_cfg_scale: float | None
+    scheduler: str | None
+    max_sequence_length: int | None
+    image: Id | None
+    strength: float | None
+    format: ImageFormat

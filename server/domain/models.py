@@ -1,0 +1,116 @@
+"""What a model declares about itself; forms, checks and documents are all drawn from it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from server.domain.images import Frozen, ModelId
+
+ParameterValue = int | float | str | bool
+
+
+class Family(StrEnum):
+    """Which pipeline class draws it."""
+
+    SDXL = "sdxl"
+    FLUX = "flux"
+    REMOTE = "remote"
+
+
+class ParameterInfo(Frozen):
+    """One parameter as a model takes it. A parameter that is not declared is refused by name."""
+
+    name: str
+    type: Literal["integer", "number", "string", "choice", "image"]
+    default: ParameterValue | None
+    minimum: float | None
+    maximum: float | None
+    step: float | None
+    options: tuple[str, ...]
+    description: str
+
+
+class Size(Frozen):
+    """A size the model was trained for, in pixels."""
+
+    width: int = Field(ge=16, le=4096, multiple_of=8)
+    height: int = Field(ge=16, le=4096, multiple_of=8)
+    aspect_ratio: str
+
+
+class Style(Frozen):
+    """Words put around a prompt; `{prompt}` stands for the caller's own."""
+
+    id: str
+    name: str
+    prompt: str = Field(pattern=r"\{prompt\}")
+    negative_prompt: str
+
+
+class ModelInfo(Frozen):
+    """A model as the outside sees it. `parameters`, `sizes` and `styles` are complete."""
+
+    id: ModelId
+    name: str
+    family: Family
+    provider: str
+    description: str
+    specialties: tuple[str, ...]
+    licence: str
+    gated: bool
+    demonstration: bool
+    needs_vram_gib: float | None
+    parameters: tuple[ParameterInfo, ...]
+    sizes: tuple[Size, ...]
+    size_multiple: int
+    max_pixels: int
+    styles: tuple[Style, ...]
+
+    def parameter(self, name: str) -> ParameterInfo | None:
+        """Return the declaration of `name`, or None where the model does not take it."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+
+class ModelState(StrEnum):
+    """How far a registered model is from drawing."""
+
+    READY = "ready"  # its files are here
+    MISSING = "missing"  # `greenroom models pull` fetches them
+    UNPINNED = "unpinned"  # `greenroom models pin` resolves the revision first
+    BROKEN = "broken"  # the entry or its files are wrong; `reason` says how
+
+
+class ModelPart(Frozen):
+    """A file on top of the base: `unet` replaces weights, `adapter` is fused with `weight`."""
+
+    kind: Literal["unet", "adapter"]
+    path: str
+    weight: float = 1.0
+
+
+class ModelSource(Frozen):
+    """Where the worker finds the weights: plain values, since it crosses a process border.
+
+    `kind` folder: a diffusers folder at `path`. `kind` single_file: an SDXL `.safetensors` at
+    `path` in its original key names, with `config` the folder of config JSON.
+    A part replaces or adapts the base: a UNet's weights, or an adapter fused at load.
+    """
+
+    kind: Literal["folder", "single_file"]
+    path: str
+    config: str | None = None
+    parts: tuple[ModelPart, ...] = ()
+
+
+class EngineModel(Frozen):
+    """All that the worker must know to load a model and draw with it."""
+
+    id: ModelId
+    family: Literal[Family.SDXL, Family.FLUX]
+    source: ModelSource
+    fingerprint: str  # changes whenever the weights do; stands in every recipe
+    scheduler: str | None
+    distilled_guidance: bool  # Flux: guidance is an input of the network, not a second row

@@ -1,0 +1,1 @@
+"""Training of LoRA and DreamBooth models, in a process of its own."""
