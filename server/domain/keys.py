@@ -1,0 +1,42 @@
+"""Who calls, and what they may do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from server.domain.images import Frozen, Id
+
+ADMIN_OWNER = "admin"
+
+
+class Scope(StrEnum):
+    """GENERATE: draw and see one's own things. ADMIN: also keys, models and workers."""
+
+    GENERATE = "generate"
+    ADMIN = "admin"
+
+
+class ApiKey(Frozen):
+    """A key as listed: never the secret, only its first letters."""
+
+    id: Id
+    name: str
+    owner: str
+    scopes: tuple[Scope, ...]
+    prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Caller(Frozen):
+    """Whoever a request was authenticated as."""
+
+    key_id: str
+    owner: str
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether `scope` is granted; ADMIN grants all."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes

@@ -1,0 +1,75 @@
+"""The recipe of a picture: all that is needed to draw it again, in our JSON and in A1111's text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from server.domain.images import Frozen, ImageFormat, ModelId
+
+RECIPE_KEYWORD = "greenroom"  # PNG text chunk and EXIF prefix that hold the JSON
+A1111_KEYWORD = "parameters"
+
+
+class Engine(Frozen):
+    """What drew it: versions and device, for the day two pictures differ."""
+
+    greenroom: str
+    torch: str
+    diffusers: str
+    device: str
+    dtype: str
+
+
+class Recipe(Frozen):
+    """One picture's own settings; `seed` is this picture's, not the request's first."""
+
+    version: Literal[1] = 1
+    model: ModelId
+    fingerprint: str
+    prompt: str
+    negative_prompt: str | None
+    width: int
+    height: int
+    seed: int
+    num_inference_steps: int
+    guidance_scale: float | None
+    true_cfg_scale: float | None
+    scheduler: str
+    max_sequence_length: int | None
+    image: str | None = Field(description="SHA-256 of the source picture's file")
+    strength: float | None
+    format: ImageFormat
+    profile: Literal["exact"]
+    engine: Engine
+    created_at: datetime
+
+
+def parameters_text(recipe: Recipe) -> str:
+    """Return the recipe as A1111's `parameters` text, which most picture tools can read."""
+    lines = [recipe.prompt]
+    if recipe.negative_prompt:
+        lines.append(f"Negative prompt: {recipe.negative_prompt}")
+    cfg = recipe.guidance_scale if recipe.true_cfg_scale in (None, 1) else recipe.true_cfg_scale
+    fields: dict[str, object] = {
+        "Steps": recipe.num_inference_steps,
+        "Sampler": recipe.scheduler,
+        "CFG scale": cfg,
+        "Seed": recipe.seed,
+        "Size": f"{recipe.width}x{recipe.height}",
+        "Model hash": recipe.fingerprint[:10],
+        "Model": recipe.model,
+        "Denoising strength": recipe.strength,
+        "Version": f"greenroom {recipe.engine.greenroom}",
+    }
+    if recipe.true_cfg_scale not in (None, 1):
+        fields["Distilled CFG Scale"] = recipe.guidance_scale
+    said = (
+        f"{name}: {value:g}" if isinstance(value, float) else f"{name}: {value}"
+        for name, value in fields.items()
+        if value is not None
+    )
+    lines.append(", ".join(said))
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+"""How much work a request is: the currency of fairness."""
+
+from __future__ import annotations
+
+from server.domain.images import ResolvedRequest
+from server.domain.models import Family
+
+# FLOPs of one forward of one row at 1024 x 1024, two per multiply-add, counted on the real
+# networks with torch's FlopCounterMode on the meta device (Flux with 512 text tokens).
+_FLOPS_AT_1024 = {Family.SDXL: 6.761e12, Family.FLUX: 74.38e12, Family.REMOTE: 0.0}
+_DECODE_AT_1024 = 10.47e12
+
+
+def rows_per_step(family: Family, request: ResolvedRequest) -> int:
+    """Return 2 where classifier-free guidance needs a second row, else 1."""
+    scale = request.guidance_scale if family is Family.SDXL else request.true_cfg_scale
+    return 2 if scale is not None and scale > 1 else 1
+
+
+def flops(family: Family, request: ResolvedRequest) -> float:
+    """Return the work of all pictures of a request.
+
+    Nearly proportional to pixels; attention's square is in the exponent (1.10 fits the counts
+    for 512² to 2048² within 15 %). A smaller network of the same family counts as a full one:
+    fairness only compares requests.
+    """
+    area = request.width * request.height / 1024**2
+    at_size: float = area**1.10
+    steps = request.num_inference_steps
+    if request.image is not None and request.strength is not None:
+        steps = max(1, int(steps * request.strength))
+    denoise = steps * rows_per_step(family, request) * _FLOPS_AT_1024[family] * at_size
+    return request.num_images * (denoise + _DECODE_AT_1024 * area)
