@@ -21,9 +21,7 @@ from server.store.connect import engines
 from server.store.trouble import database_trouble
 
 T = TypeVar("T")
-EventType = Literal[
-    "queued", "running", "requeued", "picture", "succeeded", "failed", "cancelled"
-]
+EventType = Literal["queued", "running", "requeued", "picture", "succeeded", "failed", "cancelled"]
 _TURN_SECONDS = 15.0  # waiting longer than this for other writers: the database is stuck
 
 
@@ -117,7 +115,7 @@ class Database:
         await self._writer.dispose()
         await self._reader.dispose()
 
-    async def read(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def read(self, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return the rows that one statement finds."""
         with database_trouble():
             async with self._reader.connect() as connection:

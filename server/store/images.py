@@ -39,7 +39,7 @@ class ImageRepository:
         def work(transaction: Transaction) -> tuple[StoredImage, bool]:
             statement = transaction.insert(images).values(dict(image))
             statement = statement.on_conflict_do_nothing(index_elements=["job_id", "index"])
-            if transaction.execute(statement.returning(images.c.id)).first() is None:
+            if not transaction.execute(statement).rowcount:
                 place = (images.c.job_id == image.job_id, images.c.index == image.index)
                 return _image(transaction.execute(select(images).where(*place)).one()), False
             self._words.add(transaction, image.id, image.prompt)

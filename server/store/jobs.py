@@ -53,9 +53,8 @@ class JobRepository:
                 transaction.insert(jobs)
                 .values(values)
                 .on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
-                .returning(jobs.c.id)
             )
-            if transaction.execute(statement).first() is None:
+            if not transaction.execute(statement).rowcount:
                 found = transaction.execute(
                     select(*_COLUMNS, jobs.c.request_hash).where(
                         jobs.c.owner == job.owner, jobs.c.idempotency_key == idempotency_key
