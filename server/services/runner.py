@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -170,7 +170,7 @@ class Runner:
 
     async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
         image = self._stored(active, index, event, worker)
-        await self.persist(lambda: self._store.keep_image(image, event.data))
+        await self.persist(lambda: self._store.files.keep_image(image, event.data))
         active.stored.add(index)
         await self._learn(active, event, worker)
         log.info(
@@ -212,7 +212,7 @@ class Runner:
             self._kept_rates[worker.device, model] = rate
 
 
-async def _closable(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+async def _closable(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
     """Yield from `events` and close it, so that leaving early cancels the work behind it."""
     try:
         async for event in events:
