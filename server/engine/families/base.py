@@ -123,6 +123,11 @@ class Trajectory:
 class FamilyPipeline(Protocol):
     """A model in memory."""
 
+    @property
+    def parameter_count(self) -> int:
+        """How many weights the network of one step has."""
+        ...
+
     def encode(self, request: ResolvedRequest) -> Encoded:
         """Return the prompts as the network reads them, from the cache where it can."""
         ...

@@ -40,6 +40,11 @@ class FluxFamily:
         self._dtype: torch.dtype = pipeline.transformer.dtype
         self._ids: dict[tuple[int, int], torch.Tensor] = {}  # by rows and columns of tokens
 
+    @property
+    def parameter_count(self) -> int:
+        """See FamilyPipeline."""
+        return sum(weights.numel() for weights in self._pipeline.transformer.parameters())
+
     def encode(self, request: ResolvedRequest) -> Encoded:
         """See FamilyPipeline.
 

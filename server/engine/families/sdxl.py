@@ -36,6 +36,11 @@ class SdxlFamily:
         # Weights distilled with guidance as an input (LCM) take it there, in a single row.
         self._guidance_channels: int | None = pipeline.unet.config.time_cond_proj_dim
 
+    @property
+    def parameter_count(self) -> int:
+        """See FamilyPipeline."""
+        return sum(weights.numel() for weights in self._pipeline.unet.parameters())
+
     def encode(self, request: ResolvedRequest) -> Encoded:
         """See FamilyPipeline."""
         positive = self._conditioning(request.prompt)
