@@ -26,7 +26,7 @@ class Inbox:
         self._outbox = outbox
         self._some = threading.Condition()
         self._waiting: deque[Draw] = deque()
-        self._wanted: set[int] = set()
+        self._wanted: dict[int, int] = {}  # pictures of a draw that have no last word yet
         self._busy_since: float | None = time.monotonic()  # with its start
 
     def read_forever(self) -> None:
@@ -56,10 +56,14 @@ class Inbox:
         """Return False once `draw` was cancelled or is finished."""
         return draw in self._wanted
 
-    def finished(self, draw: int) -> None:
-        """Forget `draw`: all its pictures are done."""
+    def picture_done(self, draw: int) -> None:
+        """Count one picture of `draw` as done or failed; after the last, forget the draw."""
         with self._some:
-            self._wanted.discard(draw)
+            left = self._wanted.get(draw, 0) - 1
+            if left > 0:
+                self._wanted[draw] = left
+            else:
+                self._wanted.pop(draw, None)
 
     def busy(self) -> None:
         """Note that the drawing thread begins a piece of work."""
@@ -71,13 +75,13 @@ class Inbox:
 
     def _add(self, draw: Draw) -> None:
         with self._some:
-            self._wanted.add(draw.draw)
+            self._wanted[draw.draw] = draw.request.num_images
             self._waiting.append(draw)
             self._some.notify()
 
     def _cancel(self, draw: int) -> None:
         with self._some:
-            self._wanted.discard(draw)
+            self._wanted.pop(draw, None)
             self._waiting = deque(waiting for waiting in self._waiting if waiting.draw != draw)
 
     def _pong(self, ping: Ping) -> Pong:

@@ -81,7 +81,6 @@ class Loop:
         )
         self._waiting: deque[tuple[Draw, int]] = deque()
         self._rows: list[Drawing] = []
-        self._left: dict[int, int] = {}  # pictures of a draw that have no last word yet
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._cores = len(os.sched_getaffinity(0))
 
@@ -103,13 +102,10 @@ class Loop:
             self._inbox.idle()
         while (message := self._inbox.take(wait=wait)) is not None:
             wait = False
-            pictures = message.request.num_images
-            self._left[message.draw] = pictures
-            self._waiting.extend((message, index) for index in range(pictures))
+            self._waiting.extend((message, index) for index in range(message.request.num_images))
 
     def _begin(self, message: Draw, index: int) -> None:
         if not self._inbox.is_wanted(message.draw):
-            self._left.pop(message.draw, None)
             return
         if index == 0:
             self._outbox.put(Taken(draw=message.draw))
@@ -194,7 +190,7 @@ class Loop:
                 pixels = row.family.preview(row.trajectory).numpy()
             data = encode_preview(pixels)
             self._outbox.put(DrawPreview(draw=row.draw, index=row.index, data=data))
-        except Exception:  # a picture without previews is still a picture
+        except Exception:  # noqa: BLE001 - a picture without previews is still a picture
             log.exception("no preview of draw %d", row.draw)
         finally:
             row.previewing = False
@@ -205,7 +201,7 @@ class Loop:
             work()
         except AppError as error:
             self._fail(message, index, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the job loop: one picture, not the worker
             log.exception("draw %d failed", message.draw)
             self._fail(
                 message,
@@ -231,11 +227,7 @@ class Loop:
 
     def _say_last(self, message: DrawPicture | DrawFailed) -> None:
         self._outbox.put(message)
-        left = self._left.get(message.draw, 1) - 1
-        self._left[message.draw] = left
-        if left == 0:
-            del self._left[message.draw]
-            self._inbox.finished(message.draw)
+        self._inbox.picture_done(message.draw)
 
 
 def _quiet() -> None:
