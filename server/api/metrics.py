@@ -54,6 +54,9 @@ class _Present(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the present values."""
         yield InfoMetricFamily("greenroom", "This server.", {"version": self._services.version})
+        yield GaugeMetricFamily(
+            "greenroom_listeners", "Open event streams.", self._services.active.listeners
+        )
         yield self._jobs()
         yield self._workers()
         yield self._ended()

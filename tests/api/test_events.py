@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import itertools
 import socket
 import time
+from collections.abc import Callable
 
 import httpx2
 import pytest
@@ -43,8 +45,6 @@ def test_progress_and_previews_are_streamed(client: httpx2.Client) -> None:
 
 
 def test_a_preview_is_a_small_picture(client: httpx2.Client) -> None:
-    import base64
-
     job = client.post("/api/v1/jobs", json=slow()).json()
     with listening(client, "/api/v1/events") as events:
         preview = next(event for event in events if event.type == "preview")
@@ -96,7 +96,7 @@ def test_one_stream_tells_of_all_jobs_of_the_owner_and_no_others(
     with listening(client, "/api/v1/events") as events:
         draw(server.new_client())
         job = draw(client)
-        states = [e for e in itertools.islice((e for e in events if e.id), 4)]
+        states = list(itertools.islice((e for e in events if e.id), 4))
     assert {event.data["job_id"] for event in states} == {job["id"]}
 
 
@@ -127,11 +127,11 @@ def test_a_listener_that_never_reads_holds_nobody_up(
 
 
 def test_a_listener_that_hangs_up_is_forgotten(server: Running, client: httpx2.Client) -> None:
-    watchers = server.app.state.services.active.watchers
-    before = watchers()
+    active = server.app.state.services.active
+    _until(lambda: active.listeners == 0)
     with listening(client, "/api/v1/events"):
-        _until(lambda: watchers() == before + 1)
-    _until(lambda: watchers() <= before)
+        _until(lambda: active.listeners == 1)
+    _until(lambda: active.listeners == 0)
 
 
 def _deaf_listener(server: Running, authorization: str) -> socket.socket:
@@ -145,8 +145,7 @@ def _deaf_listener(server: Running, authorization: str) -> socket.socket:
     return connection
 
 
-def _until(holds: object) -> None:
-    assert callable(holds)
+def _until(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not holds():
         assert time.monotonic() < end
