@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 from fastapi import Request
@@ -19,7 +19,7 @@ _FIELD = "file"
 M = TypeVar("M", bound=BaseModel)
 
 
-async def capped(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+async def capped(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """Yield the body in pieces.
 
     Raises:

@@ -43,7 +43,7 @@ _REFUSED = {
 class ImagesForm(ImageRequest):
     """OpenAI's fields, and beside them every field of a job (as the SDK's `extra_body`)."""
 
-    model: str | None = Field(default=None, max_length=100, description="Absent: the default")  # type: ignore[assignment]
+    model: str | None = Field(default=None, max_length=100, description="Absent: the default")
     n: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
     size: str | None = Field(
         default=None,

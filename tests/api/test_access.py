@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from starlette.routing import Mount
 
 from server.domain.ids import ID_LENGTH
 from tests.api.conftest import Running, draw
@@ -45,7 +46,7 @@ class Walked:
 def walk(app: FastAPI) -> list[Walked]:
     """Return every method of every route; what is mounted beside them is listed apart."""
     return [
-        Walked(method, context.path)
+        Walked(method, str(context.path))
         for context in iter_route_contexts(app.routes)
         for method in sorted(context.methods or ())
     ]
@@ -56,7 +57,7 @@ def test_every_route_is_walked(app: FastAPI) -> None:
     assert {("POST", "/api/v1/jobs"), ("GET", "/metrics"), ("GET", "/openapi.json")} <= {
         (route.method, route.path) for route in routes
     }
-    mounted = {route.path for route in app.routes if type(route).__name__ == "Mount"}
+    mounted = {route.path for route in app.routes if isinstance(route, Mount)}
     assert mounted <= {"/static"}
 
 
