@@ -65,6 +65,9 @@ function query(values) {
 /** @returns {Promise<Model[]>} */
 export const models = async () => items(await read("/api/v1/models"));
 
+/** Begin to fetch a model's files; how far it is stands in the list. @param {string} id */
+export const pull = (id) => send("POST", `/api/v1/models/${id}/pull`);
+
 /** @returns {Promise<Worker[]>} */
 export const workers = async () => items(await read("/api/v1/workers"));
 

@@ -5,7 +5,7 @@
 import * as api from "./api.js";
 
 const SLOW_SECONDS = 30;
-const SOON_SECONDS = 3; // while no model is ready or a worker is still starting
+const SOON_SECONDS = 2; // while no model is ready, one is fetched, or a worker is still starting
 
 /** `change` after either list did. */
 export class Catalogue extends EventTarget {
@@ -56,8 +56,13 @@ export class Catalogue extends EventTarget {
     this.#later();
   }
 
+  /** Whether a model's files are on their way. */
+  get fetching() {
+    return this.models.some((model) => model.pull?.state === "running");
+  }
+
   #later() {
-    const waits = !this.ready().length || this.workers.some((worker) => worker.state !== "ready");
+    const waits = this.fetching || !this.ready().length || this.workers.some((worker) => worker.state !== "ready");
     const seconds = waits ? SOON_SECONDS : SLOW_SECONDS;
     this.timer = setTimeout(() => (document.hidden ? this.#later() : this.refresh()), seconds * 1000);
   }

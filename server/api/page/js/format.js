@@ -38,7 +38,8 @@ export function roughly(seconds) {
 /** @param {number} count */
 export function bytes(count) {
   if (count < 1000) return `${count} B`;
-  return count < 1e6 ? `${Math.round(count / 1e3)} kB` : `${tenths.format(count / 1e6)} MB`;
+  if (count < 1e6) return `${Math.round(count / 1e3)} kB`;
+  return count < 1e9 ? `${tenths.format(count / 1e6)} MB` : `${tenths.format(count / 1e9)} GB`;
 }
 
 /** @param {string} iso */

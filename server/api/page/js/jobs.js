@@ -68,7 +68,8 @@ export class Jobs extends EventTarget {
   places(job) {
     let places = this.#places.get(job.id);
     if (!places) {
-      const total = job.resolved.num_inference_steps;
+      // Not the steps that were asked for: from a source picture only a part of them is drawn.
+      const total = Math.max(1, Math.round(job.total_steps / job.resolved.num_images));
       places = Array.from({ length: job.resolved.num_images }, (_, index) => ({ index, step: 0, total, preview: null, picture: null }));
       this.#places.set(job.id, places);
     }

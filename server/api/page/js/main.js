@@ -80,10 +80,15 @@ export class App extends EventTarget {
 
   /** Why Generate cannot be pressed now, or null. */
   blocked() {
-    if (!this.draft.chosenModel) return this.catalogue.read ? m.form.modelFirst : "";
+    if (!this.draft.chosenModel) return this.#noModel();
     if (this.draft.prompt.trim() === "") return m.form.promptFirst;
     if (this.uploads > 0) return m.form.waitUpload;
     return null;
+  }
+
+  #noModel() {
+    if (!this.catalogue.read) return "";
+    return this.catalogue.fetching ? m.form.modelComes : m.form.modelFirst;
   }
 
   generate() {

@@ -40,11 +40,6 @@ export const m = {
     stopped: "Stopped",
     away: "No answer",
   },
-  device: {
-    gpu: "your GPU",
-    cpu: "this machine, without a GPU",
-  },
-
   form: {
     name: "What to draw",
     prompt: "Prompt",
@@ -79,12 +74,12 @@ export const m = {
     seed: "Seed",
     seedHint: "Empty: a new one each time.",
     seedNew: "New",
-    modelDefault: (/** @type {string} */ value) => `Model's own: ${value}`,
     generate: (/** @type {number} */ n) => `Generate ${pictures(n)}`,
     add: (/** @type {number} */ n) => `Add ${pictures(n)}`,
     about: (/** @type {number} */ seconds) => `about ${roughly(seconds)}`,
     promptFirst: "Write a prompt first.",
     modelFirst: "No model is ready. Open Models to get one.",
+    modelComes: "The model is on its way. You can draw as soon as it is here.",
     waitUpload: "The source picture is still being read.",
     nothingWaits: "Nothing is waiting.",
     firstTells: "The first picture tells how long it takes.",
@@ -144,11 +139,12 @@ export const m = {
     open: (/** @type {string} */ prompt) => `Open picture: ${prompt}`,
     earlier: "Earlier pictures",
     openGallery: "Open gallery",
+    by: (/** @type {string} */ model, /** @type {string} */ device) =>
+      device.startsWith("cuda") ? `${model} on your GPU` : device === "cpu" ? `${model} on this machine` : `${model} on ${device}`,
     doneIn: (/** @type {number} */ n, /** @type {string} */ time) => `${pictures(n)} in ${time}`,
     cancelled: "Cancelled. Nothing was kept.",
     cancelledKept: (/** @type {number} */ n) =>
       plural(n, { one: "Cancelled. # finished picture is kept.", other: "Cancelled. # finished pictures are kept." }),
-    said: (/** @type {string} */ name) => `${name}`,
   },
 
   picture: {
@@ -161,7 +157,6 @@ export const m = {
     reuse: "Reuse settings",
     useAsSource: "Use as source",
     remove: "Delete",
-    openFile: "Open the file",
     removeTitle: "Delete this picture?",
     removeLine: "Its file and its recipe go. This cannot be undone.",
     removeDeed: "Delete for good",
@@ -213,7 +208,11 @@ export const m = {
     memory: (/** @type {number} */ gib) => `Needs ${number(gib)} GiB of GPU memory`,
     shapes: (/** @type {number} */ n) => plural(n, { one: "# shape", other: "# shapes" }),
     styles: (/** @type {number} */ n) => plural(n, { one: "# style", other: "# styles" }),
-    get: "Fetch it in a terminal:",
+    pull: "Fetch it",
+    pulling: (/** @type {string} */ done) => `Fetching, ${done} so far`,
+    pullingOf: (/** @type {string} */ done, /** @type {string} */ total) => `Fetching, ${done} of ${total}`,
+    preparing: "On its way",
+    pullFailed: "It could not be fetched.",
     pin: "First fix the version that is used, then fetch it:",
     draw: "Draw with it",
     nextTitle: "From the demonstration to real pictures",
@@ -267,7 +266,7 @@ export const m = {
     signedOut: "Your prompt is kept on this device.",
     signIn: "Sign in",
     badFile: (/** @type {string} */ name) => `“${name}” cannot be read.`,
-    badFileLine: "PNG, JPEG and WebP work.",
+    badFileLine: "PNG, JPEG, WebP, GIF, TIFF and HEIC work.",
     chooseOther: "Choose another",
     fewer: (/** @type {number} */ n) => `Draw ${n} at a time`,
     queueLine: (/** @type {number} */ seconds) => `Nothing was lost. There may be room in ${seconds} s.`,
@@ -289,6 +288,5 @@ export const m = {
     required: "required",
     failed: "The OpenAPI document could not be read.",
     otherGroup: "Other",
-    try: "Try it",
   },
 };

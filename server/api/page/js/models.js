@@ -3,9 +3,11 @@
 /** @import { App } from "./main.js" */
 /** @import { Model } from "./types.js" */
 
-import { fill, h } from "./dom.js";
+import * as api from "./api.js";
+import { fill, h, vars } from "./dom.js";
+import { bytes } from "./format.js";
 import { m } from "./messages.js";
-import { button, command, status } from "./parts.js";
+import { button, command, remedy, status } from "./parts.js";
 
 /** @param {App} app */
 export function modelsPage(app) {
@@ -76,5 +78,21 @@ function way(app, model) {
     return [h("div", {}, button(m.models.draw, draw))];
   }
   if (model.state === "broken") return [];
-  return [h("p", { class: "small dim" }, model.state === "unpinned" ? m.models.pin : m.models.get), ...commands(model).map(command)];
+  if (model.state === "unpinned") return [h("p", { class: "small dim" }, m.models.pin), ...commands(model).map(command)];
+  if (model.pull?.state === "running") return [fetching(model.pull)];
+  const failed = model.pull ? remedy(m.models.pullFailed, model.pull.error ?? "") : null;
+  const pull = async () => {
+    await app.attempt(() => api.pull(model.id));
+    app.catalogue.refresh();
+  };
+  const ways = h("div", { class: "links" }, button(m.models.pull, pull), commands(model).map(command));
+  return failed ? [failed, ways] : [ways];
+}
+
+/** How far a fetch is. @param {NonNullable<Model["pull"]>} pull */
+function fetching({ done_bytes: done, total_bytes: total }) {
+  const bar = h("div", { class: "progress", role: "progressbar", "aria-label": m.models.preparing, "aria-valuemin": 0, "aria-valuemax": total, "aria-valuenow": total && done }, h("i"));
+  vars(bar, { "--at": total ? `${(done / total) * 100}%` : "0%" });
+  const words = total ? m.models.pullingOf(bytes(done), bytes(total)) : m.models.pulling(bytes(done));
+  return h("div", { class: "cards" }, bar, status("live", words));
 }

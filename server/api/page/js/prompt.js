@@ -45,7 +45,7 @@ function sourceField(app) {
   const { draft, catalogue } = app;
   const trouble = h("div", {});
   const shown = h("div", { class: "source", hidden: true });
-  const file = h("input", { type: "file", class: "sr", accept: "image/png,image/jpeg,image/webp", tabindex: -1, "aria-label": m.form.addPictureName });
+  const file = h("input", { type: "file", class: "sr", accept: "image/*", tabindex: -1, "aria-label": m.form.addPictureName });
   let drawn = "";
   file.addEventListener("change", () => {
     const chosen = file.files?.[0];

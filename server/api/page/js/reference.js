@@ -121,7 +121,7 @@ async function build() {
   const api = await response.json();
   for (const [name, routes] of groups(api)) {
     main.append(h("h2", {}, name), ...routes.map(({ method, path, route }) => routeCard(method, path, route, api)));
-    index.append(h("section", {}, h("h2", {}, name), routes.map(({ method, path, route }) => h("a", { href: `#${route.operationId ?? `${method}-${path}`}` }, path.replace("/api/v1", ""), h("span", { class: "sr" }, ` ${method}`)))));
+    index.append(h("section", {}, h("h2", {}, name), routes.map(({ method, path, route }) => h("a", { href: `#${route.operationId ?? `${method}-${path}`}` }, h("span", { class: `method ${method}` }, method.toUpperCase()), " ", path.replace("/api/v1", "")))));
   }
   fill(/** @type {Element} */ (main.firstElementChild), [m.reference.title, api.info?.version].filter(Boolean).join(" "));
   addEventListener("hashchange", openNamed);

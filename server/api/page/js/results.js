@@ -23,7 +23,7 @@ export function results(app, jobId, places) {
   let alone = pictures.length === 1;
   const about = h("div", { class: "contents" });
 
-  const line = [m.stage.doneIn(pictures.length, took(seconds(job))), app.catalogue.nameOf(job.resolved.model), m.picture.drawnBy(chosen.recipe.engine.device)];
+  const line = [m.stage.doneIn(pictures.length, took(seconds(job))), m.stage.by(app.catalogue.nameOf(job.resolved.model), chosen.recipe.engine.device)];
   const title = h("div", { class: "grow" }, h("h1", { class: "clip", title: job.request.prompt }, job.request.prompt), h("div", { class: "meta" }, line.join(" · ")));
   const ways = /** @type {[string, boolean][]} */ ([[m.stage.all(pictures.length), false], [m.stage.one, true]]);
   const view = h("fieldset", { class: "switch" }, h("legend", { class: "sr" }, m.stage.view), ways.map(([words, one]) =>

@@ -19,7 +19,7 @@ export function shell(app, room) {
   const links = PLACES.map((place) => h("a", { class: "wall-item", href: `#${place}` }, icon(place, 21), h("span", {}, m.places[place])));
   const state = h("div", { class: "wall-status" });
   const topState = h("div", {});
-  const title = h("span", { class: "top-title grow clip" });
+  const title = h("h1", { class: "top-title grow clip" });
   const out = h("form", { method: "post", action: "/signout", class: "wall-out" }, h("button", { type: "submit", class: "wall-item" }, icon("out", 21), h("span", {}, m.signOut)));
   const wall = h("nav", { class: "wall", "aria-label": m.main }, h("a", { class: "wall-mark", href: "#create", "aria-label": m.app }, mark(30)), links, h("div", { class: "grow" }), state, schemeButton("wall-item wall-scheme", 21), out);
   const top = h("header", { class: "top" }, mark(26), title, topState, schemeButton("icon-button", 20));

@@ -10,7 +10,8 @@
  *   specialties: string[], licence: string, gated: boolean, demonstration: boolean,
  *   needs_vram_gib: number|null, parameters: Parameter[], sizes: Size[], styles: Style[],
  *   state: "ready"|"missing"|"unpinned"|"broken", reason: string|null, loaded: boolean,
- *   is_default: boolean}} Model
+ *   is_default: boolean, pull: {state: "running"|"failed", done_bytes: number,
+ *   total_bytes: number|null, error: string|null}|null}} Model
  * @typedef {{code: string, title: string, detail: string}} JobError
  * @typedef {{prompt: string, negative_prompt: string|null, width: number, height: number,
  *   seed: number, model: string, num_inference_steps: number, guidance_scale: number|null,
