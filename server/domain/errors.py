@@ -119,9 +119,13 @@ class GpuMemoryError(AppError):
 
 
 class WorkerDiedError(AppError):
-    """The worker process ended while it drew."""
+    """The worker process ended. `started`: it was drawing this, and did not only hold it."""
 
     code, title = "worker-died", "The worker process ended"
+
+    def __init__(self, detail: str, *, started: bool = False) -> None:
+        super().__init__(detail)
+        self.started = started
 
 
 class GenerationFailedError(AppError):

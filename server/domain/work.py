@@ -17,6 +17,15 @@ def rows_per_step(family: Family, request: ResolvedRequest) -> int:
     return 2 if scale is not None and scale > 1 else 1
 
 
+def denoising_steps(request: ResolvedRequest) -> int:
+    """Return the steps that really run for one picture; image to image skips the first ones."""
+    if request.image is None or request.strength is None:
+        return request.num_inference_steps
+    return max(
+        1, min(int(request.num_inference_steps * request.strength), request.num_inference_steps)
+    )
+
+
 def flops(family: Family, request: ResolvedRequest) -> float:
     """Return the work of all pictures of a request.
 
@@ -26,8 +35,6 @@ def flops(family: Family, request: ResolvedRequest) -> float:
     """
     area = request.width * request.height / 1024**2
     at_size: float = area**1.10
-    steps = request.num_inference_steps
-    if request.image is not None and request.strength is not None:
-        steps = max(1, int(steps * request.strength))
+    steps = denoising_steps(request)
     denoise = steps * rows_per_step(family, request) * _FLOPS_AT_1024[family] * at_size
     return request.num_images * (denoise + _DECODE_AT_1024 * area)

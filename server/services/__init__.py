@@ -1,0 +1,1 @@
+"""Use cases: what the surfaces offer, free of HTTP."""

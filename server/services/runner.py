@@ -1,0 +1,223 @@
+"""Draws one unit on one worker and keeps what comes, whatever happens to the worker or the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import structlog
+
+from server.domain.errors import (
+    AppError,
+    StorageFullError,
+    StorageUnavailableError,
+    WorkerDiedError,
+)
+from server.domain.events import Event, Failed, Picture, Preview, Progress, Started
+from server.domain.gallery import StoredImage
+from server.domain.ids import IdMaker
+from server.domain.images import ResolvedRequest
+from server.domain.jobs import JobError, JobState
+from server.domain.rates import Rates
+from server.services.active import ActiveJob, ActiveJobs
+from server.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+MAX_DEATHS = 3  # workers that may end over one job before the job is to blame
+_RATE_CHANGE = 0.05  # a smaller change of a rate is not worth a write
+_RETRY_SECONDS = 0.2
+_RETRY_MOST_SECONDS = 5.0
+T = TypeVar("T")
+
+
+class Drawer(Protocol):
+    """The part of a worker that a runner needs."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+    @property
+    def device(self) -> str: ...  # noqa: D102
+
+    def generate(self, request: ResolvedRequest) -> AsyncIterator[Event]: ...  # noqa: D102
+
+
+def job_error(error: AppError) -> JobError:
+    """Return `error` as a job keeps it."""
+    return JobError(code=error.code, title=error.title, detail=error.detail)
+
+
+class Runner:
+    """Turns a provider's events into rows, files and live progress."""
+
+    def __init__(
+        self,
+        store: Store,
+        active: ActiveJobs,
+        rates: Rates,
+        new_id: IdMaker,
+        now: Callable[[], datetime],
+        epoch: str,
+    ) -> None:
+        self._store = store
+        self._active = active
+        self._rates = rates
+        self._new_id = new_id
+        self._now = now
+        self._epoch = epoch
+        self._storage_down: str | None = None
+        self._kept_rates: dict[tuple[str, str], float] = {}
+
+    @property
+    def storage_problem(self) -> str | None:
+        """Why finished work cannot be kept now, or None. No new work should start meanwhile."""
+        return self._storage_down
+
+    async def draw(self, active: ActiveJob, index: int, worker: Drawer) -> None:
+        """Draw picture `index`; returns when it is kept, failed or cancelled.
+
+        Raises:
+            WorkerDiedError: the worker is gone; the unit must wait again.
+        """
+        job = active.job
+        request = job.resolved.model_copy(
+            update={"num_images": 1, "seed": job.resolved.seed + index}
+        )
+        async with aclosing(_closable(worker.generate(request))) as events:
+            async for event in events:
+                await self._take(active, index, event, worker)
+
+    async def finish(
+        self, active: ActiveJob, state: JobState, error: AppError | None = None
+    ) -> None:
+        """End a job for good: its row first, then its tasks and everyone who waits for it."""
+        if active.ended.is_set():
+            return
+        kept = job_error(error) if error is not None else None
+        await self.persist(
+            lambda: self._store.jobs.finish(active.job.id, state, at=self._now(), error=kept)
+        )
+        self._active.end(active.job.id)
+        for task in active.tasks - {asyncio.current_task()}:
+            task.cancel()
+        log.info(
+            "job.finished",
+            job_id=active.job.id,
+            state=state.value,
+            error=None if error is None else error.code,
+        )
+
+    async def died(self, active: ActiveJob, error: WorkerDiedError) -> bool:
+        """Put a job back after its worker ended; returns whether it may run again."""
+        row = await self.persist(
+            lambda: self._store.jobs.requeue(active.job.id, died=error.started)
+        )
+        if row is not None:
+            active.job = row
+        active.live.clear()
+        if active.job.deaths < MAX_DEATHS:
+            return not active.ended.is_set()
+        detail = f"{MAX_DEATHS} worker processes ended while drawing this; the last: {error.detail}"
+        await self.finish(active, JobState.FAILED, WorkerDiedError(detail))
+        return False
+
+    async def persist(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Write, again and again while the disk is full or the database does not answer.
+
+        Finished work is never thrown away for want of space: it waits here, in memory.
+        """
+        wait = _RETRY_SECONDS
+        while True:
+            try:
+                done = await write()
+            except (StorageFullError, StorageUnavailableError) as error:
+                if self._storage_down is None:
+                    log.warning("storage.waiting", reason=str(error))
+                self._storage_down = str(error)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _RETRY_MOST_SECONDS)
+            else:
+                if self._storage_down is not None:
+                    log.info("storage.back")
+                    self._storage_down = None
+                return done
+
+    async def _take(self, active: ActiveJob, index: int, event: Event, worker: Drawer) -> None:
+        match event:
+            case Started():
+                await self._started(active, index, event)
+            case Progress():
+                self._active.progress(active, index, event.step, event.total_steps)
+            case Preview():
+                self._active.preview(active, index, event.data)
+            case Picture():
+                await self._keep(active, index, event, worker)
+            case Failed():
+                await self.finish(active, JobState.FAILED, event.error)
+
+    async def _started(self, active: ActiveJob, index: int, event: Started) -> None:
+        self._active.progress(active, index, 0, event.total_steps)
+        if active.job.state is not JobState.RUNNING:
+            row = await self.persist(
+                lambda: self._store.jobs.start(active.job.id, epoch=self._epoch, at=self._now())
+            )
+            active.job = row or active.job
+
+    async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
+        image = self._stored(active, index, event, worker)
+        await self.persist(lambda: self._store.keep_image(image, event.data))
+        active.stored.add(index)
+        await self._learn(active, event, worker)
+        log.info(
+            "image.generated",
+            job_id=active.job.id,
+            index=index,
+            model=image.model,
+            duration_seconds=round(event.duration_seconds, 3),
+        )
+        if next(active.missing(), None) is None:
+            await self.finish(active, JobState.SUCCEEDED)
+
+    def _stored(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> StoredImage:
+        return StoredImage(
+            id=self._new_id(),
+            owner=active.job.owner,
+            job_id=active.job.id,
+            index=index,
+            sha256=hashlib.sha256(event.data).hexdigest(),
+            size_bytes=len(event.data),
+            format=event.format,
+            width=event.width,
+            height=event.height,
+            seed=event.recipe.seed,
+            prompt=active.job.request.prompt,
+            model=event.recipe.model,
+            served_by=worker.id,
+            duration_seconds=event.duration_seconds,
+            recipe=event.recipe,
+            created_at=self._now(),
+        )
+
+    async def _learn(self, active: ActiveJob, event: Picture, worker: Drawer) -> None:
+        model = active.job.resolved.model
+        rate = self._rates.learn(model, active.flops_per_picture, event.duration_seconds)
+        kept = self._kept_rates.get((worker.device, model))
+        if kept is None or abs(rate / kept - 1) > _RATE_CHANGE:
+            await self.persist(lambda: self._store.rates.save(worker.device, model, rate))
+            self._kept_rates[worker.device, model] = rate
+
+
+async def _closable(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """Yield from `events` and close it, so that leaving early cancels the work behind it."""
+    try:
+        async for event in events:
+            yield event
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,33 @@
+"""Everything a surface may use, built once by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.services.active import ActiveJobs
+from server.services.gallery import Gallery
+from server.services.generation import Generation
+from server.services.health import Health
+from server.services.keys import Keys
+from server.services.models import Models
+from server.services.streams import Streams
+from server.services.uploads import Uploads
+from server.services.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, and the few settings that the HTTP form itself needs."""
+
+    generation: Generation
+    streams: Streams
+    gallery: Gallery
+    uploads: Uploads
+    keys: Keys
+    models: Models
+    workers: Workers
+    health: Health
+    active: ActiveJobs
+    allowed_hosts: Sequence[str]
+    version: str

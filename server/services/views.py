@@ -1,0 +1,236 @@
+"""What the outside sees. No defaults: generated clients find every field present."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from server.domain.gallery import StoredImage, Upload
+from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
+from server.domain.jobs import Job, JobError, JobState
+from server.domain.models import Family, ModelInfo, ModelState, ParameterInfo, Size, Style
+from server.domain.recipes import Recipe
+from server.domain.work import denoising_steps
+
+
+class ImageView(Frozen):
+    """A finished picture; `url` and `thumbnail_url` are paths on this server."""
+
+    id: str
+    job_id: str
+    index: int
+    width: int
+    height: int
+    seed: int
+    prompt: str
+    model: str
+    served_by: str
+    duration_seconds: float
+    format: ImageFormat
+    size_bytes: int
+    sha256: str
+    recipe: Recipe
+    created_at: datetime
+    url: str
+    thumbnail_url: str
+
+
+class JobView(Frozen):
+    """A job with its present: place 1 is next, None once it runs; eta_seconds until it ends."""
+
+    id: str
+    state: JobState
+    priority: Priority
+    request: ImageRequest
+    resolved: ResolvedRequest
+    place: int | None
+    step: int
+    total_steps: int
+    eta_seconds: float | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deadline_at: datetime | None
+    attempt: int
+    images: tuple[ImageView, ...]
+    error: JobError | None
+
+
+class EstimateView(Frozen):
+    """What a request would take; seconds are None until this model was measured here."""
+
+    model: str
+    served_by: str
+    seconds: float | None
+    waiting_seconds: float | None
+    place: int
+
+
+class UploadView(Frozen):
+    """A source picture; pass its id as `image`."""
+
+    id: str
+    width: int
+    height: int
+    size_bytes: int
+    created_at: datetime
+    url: str
+
+
+class WorkerView(Frozen):
+    """A worker process: one a device. `epoch` counts its starts."""
+
+    id: str
+    device: str
+    state: str
+    pid: int | None
+    epoch: int
+    loaded_models: tuple[str, ...]
+    in_flight: int
+    last_error: str | None
+
+
+class PullView(Frozen):
+    """How far the fetching of a model's files is; bytes."""
+
+    state: Literal["running", "failed"]
+    done_bytes: int
+    total_bytes: int | None
+    error: str | None
+
+
+class ModelView(Frozen):
+    """A registered model: what it declares, and whether it can draw now."""
+
+    id: str
+    name: str
+    family: Family
+    provider: str
+    description: str
+    specialties: tuple[str, ...]
+    licence: str
+    gated: bool
+    demonstration: bool
+    needs_vram_gib: float | None
+    parameters: tuple[ParameterInfo, ...]
+    sizes: tuple[Size, ...]
+    size_multiple: int
+    max_pixels: int
+    styles: tuple[Style, ...]
+    state: ModelState
+    reason: str | None
+    loaded: bool
+    is_default: bool
+    pull: PullView | None
+
+
+class StateView(Frozen):
+    """One change of a job, as streamed and replayed."""
+
+    id: int
+    job_id: str
+    type: Literal["queued", "running", "requeued", "picture", "succeeded", "failed", "cancelled"]
+    at: datetime
+    image: ImageView | None
+    error: JobError | None
+
+
+class ProgressView(Frozen):
+    """The newest step of one picture of a job."""
+
+    job_id: str
+    index: int
+    step: int
+    total_steps: int
+    eta_seconds: float | None
+
+
+class PreviewView(Frozen):
+    """A small look at an unfinished picture; `data` is base64."""
+
+    job_id: str
+    index: int
+    media_type: Literal["image/jpeg"]
+    data: str
+
+
+def image_view(image: StoredImage) -> ImageView:
+    """Return `image` without its owner, with its addresses."""
+    base = f"/api/v1/images/{image.id}"
+    fields = image.model_dump(exclude={"owner", "recipe"})
+    return ImageView(
+        **fields,
+        recipe=image.recipe,
+        url=f"{base}/file",
+        thumbnail_url=f"{base}/thumbnail?size=512",
+    )
+
+
+def upload_view(upload: Upload) -> UploadView:
+    """Return `upload` without its owner."""
+    return UploadView(
+        **upload.model_dump(exclude={"owner", "sha256"}), url=f"/api/v1/uploads/{upload.id}/file"
+    )
+
+
+def job_view(
+    job: Job,
+    images: tuple[StoredImage, ...],
+    *,
+    place: int | None = None,
+    step: int | None = None,
+    eta_seconds: float | None = None,
+) -> JobView:
+    """Return `job` with what only memory knows: place, step, time left.
+
+    Args:
+        job: the row.
+        images: its pictures by index.
+        place: 1 for the next one.
+        step: denoising steps done over all pictures; None: those of finished pictures.
+        eta_seconds: seconds until the job ends.
+    """
+    per_image = denoising_steps(job.resolved)
+    return JobView(
+        **{name: getattr(job, name) for name in _COPIED},
+        place=place,
+        step=len(images) * per_image if step is None else step,
+        total_steps=job.resolved.num_images * per_image,
+        eta_seconds=eta_seconds,
+        images=tuple(map(image_view, images)),
+    )
+
+
+_COPIED = (
+    "id",
+    "state",
+    "priority",
+    "request",
+    "resolved",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "deadline_at",
+    "attempt",
+    "error",
+)
+
+
+def model_view(
+    info: ModelInfo,
+    state: ModelState,
+    reason: str | None,
+    *,
+    loaded: bool,
+    is_default: bool,
+    pull: PullView | None,
+) -> ModelView:
+    """Return a model's declaration with its present state."""
+    return ModelView(
+        **{name: getattr(info, name) for name in ModelInfo.model_fields},
+        state=state,
+        reason=reason,
+        loaded=loaded,
+        is_default=is_default,
+        pull=pull,
+    )
