@@ -20,7 +20,7 @@ _INSTEAD = {"aspect_ratio": ("width", "height")}
 
 
 def read_recipe(file: Path) -> Recipe:
-    """Return the recipe in a picture of ours, or in a JSON file as `greenroom recipe --json` writes.
+    """Return the recipe in a picture of ours, or in a file that `greenroom recipe --json` wrote.
 
     Raises:
         CommandError: the file cannot be read or is no recipe.
