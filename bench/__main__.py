@@ -6,12 +6,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from server.registry.registry import Registry
-
 from bench import health, overhead, start
 from bench.figures import Results, results
 from bench.server import Running, serving, wait_until_ready
 from bench.table import RESULTS, page, write_page
+from server.registry.registry import Registry
 from server.settings import default_models_file
 
 
