@@ -15,7 +15,9 @@ LINES = [
     for line in (ROOT / "constraints.txt").read_text().splitlines()
     if line and not line.startswith("#")
 ]
-PINS = {canonicalize_name(n): v for n, _, v in (line.partition("==") for line in LINES)}
+PINS: dict[str, str] = {
+    canonicalize_name(name): version for name, _, version in (x.partition("==") for x in LINES)
+}
 
 
 def test_every_constraint_is_one_exact_version_without_host_hash_or_build() -> None:
