@@ -54,7 +54,7 @@ def _held(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             raise AlreadyServingError(
-                f"process {pid} already serves this data; stop it, or set another GREENROOM_DATA_DIR"
+                f"process {pid} already serves this data; stop it, or set GREENROOM_DATA_DIR"
             ) from error
         with folder_trouble():
             os.ftruncate(descriptor, 0)
