@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 @contextmanager
 def victim(deed: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The process, once it has said its first word; killed at the end with SIGKILL."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "tests.store.victim", deed, *arguments],
         cwd=REPOSITORY,
         stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """Every file has its row, every row its file, whenever the process is killed."""
 
+import asyncio
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,8 @@ async def what_is_kept(store: Store) -> set[str]:
     uploads = await store.uploads.list("ana", cursor=None, limit=100_000)
     for image in pictures.items:
         assert len(await store.blobs.get(image.sha256, "png")) == image.size_bytes
-    return {f"{row.sha256}.png" for row in (*pictures.items, *uploads.items)}
+    hashes = [image.sha256 for image in pictures.items] + [row.sha256 for row in uploads.items]
+    return {f"{sha256}.png" for sha256 in hashes}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ async def test_a_kill_between_two_steps_leaves_nothing_after_the_next_start(
 async def test_a_kill_in_the_middle_of_a_file_leaves_nothing(url: str, blobs: Path) -> None:
     with victim("stop_while_writing", url, str(blobs)) as process:
         while not any("#" in name for name in files(blobs)):
-            time.sleep(0.001)
+            await asyncio.sleep(0.001)
             assert process.poll() is None
     assert any("#" in name for name in files(blobs))
     store = await Store.open(url, str(blobs))
@@ -60,11 +61,11 @@ async def test_kills_at_random_moments_leave_every_row_its_file_and_every_file_i
     chance = random.Random(7)  # noqa: S311
     for _ in range(8):
         with victim("storm", url, str(blobs)):
-            time.sleep(chance.uniform(0.05, 0.8))
+            await asyncio.sleep(chance.uniform(0.05, 0.8))
         store = await Store.open(url, str(blobs))
         kept = await what_is_kept(store)
         assert {name for name in files(blobs) if not name.endswith(".256.webp")} == kept
         thumbnails = {name.replace(".256.webp", ".png") for name in files(blobs) - kept}
         assert thumbnails <= kept
         await store.close()
-    assert kept
+        assert kept

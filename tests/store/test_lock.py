@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -8,17 +6,7 @@ import pytest
 from server.domain.errors import AlreadyServingError, StorageUnavailableError
 from server.store.lock import server_lock
 from tests.store import cluster
-from tests.store.processes import REPOSITORY
-
-HOLDER = """
-import asyncio, pathlib, sys
-from server.store.lock import server_lock
-async def main():
-    async with server_lock(pathlib.Path(sys.argv[1]), sys.argv[2]):
-        print("held", flush=True)
-        await asyncio.sleep(3600)
-asyncio.run(main())
-"""
+from tests.store.processes import victim
 
 
 def sqlite_in(folder: Path) -> str:
@@ -29,18 +17,11 @@ async def test_the_second_server_is_told_who_the_first_is_until_that_is_killed(
     tmp_path: Path,
 ) -> None:
     url = sqlite_in(tmp_path)
-    holder = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", HOLDER, str(tmp_path), url],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-    )
-    with holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with pytest.raises(AlreadyServingError, match=f"process {holder.pid} already"):
+    with victim("hold_the_lock", url, str(tmp_path)) as holder:
+        said = f"process {holder.pid} already"
+        with pytest.raises(AlreadyServingError, match=said):
             async with server_lock(tmp_path, url):
                 pass
-        holder.kill()
     async with server_lock(tmp_path, url):
         assert (tmp_path / "server.lock").read_text() == f"{os.getpid()}\n"
 

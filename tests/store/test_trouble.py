@@ -38,10 +38,11 @@ async def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
         assert str(tmp_path) not in said
 
 
-async def test_a_read_only_blob_folder_is_named(tmp_path: Path, url: str) -> None:
+def test_a_read_only_blob_folder_is_named(tmp_path: Path) -> None:
     require(disks.WHAT, present=disks.can_mount())
     blobs = tmp_path / "blobs"
     blobs.mkdir()
+    url = f"sqlite:///{tmp_path / 'greenroom.db'}"
     (said,) = answer("open_and_say", url, str(blobs), prefix=disks.read_only(blobs))
     assert said.startswith("storage-unavailable: storage is read-only")
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import sqlite3
 import sys
 import time
 from collections.abc import Awaitable
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from server.domain.errors import AppError
 from server.store.blobs import BlobStore
+from server.store.lock import server_lock
 from server.store.store import Store
 from tests.store.values import a_job, an_image, an_upload
 
@@ -105,7 +107,7 @@ async def fill_the_disk(url: str, blobs: str) -> None:
     """Do the same with room, without, and with room again."""
     store = await Store.open(url, blobs)
     filler = Path(blobs).parent / "filler"
-    said = []
+    said: list[list[str]] = []
     for is_full in (False, True, False):
         if is_full:
             fill(filler)
@@ -119,10 +121,15 @@ async def fill_the_disk(url: str, blobs: str) -> None:
         image = an_image(job, len(said), data)
         said.append([added, await named(store.keep_image(image, data)), await named(store.check())])
     pictures = await store.images.list("ana", cursor=None, limit=10)
-    files = [f.name for f in Path(blobs).rglob("*") if f.is_file() and "." in f.name]
-    assert sorted(files) == sorted(f"{image.sha256}.png" for image in pictures.items)
+    assert sorted(files_in(Path(blobs))) == sorted(
+        f"{image.sha256}.png" for image in pictures.items
+    )
     await store.close()
     say(json.dumps(said))
+
+
+def files_in(folder: Path) -> list[str]:
+    return [f.name for f in folder.rglob("*") if f.is_file() and "." in f.name]
 
 
 def fill(filler: Path) -> None:
@@ -135,9 +142,12 @@ def fill(filler: Path) -> None:
                 pass
 
 
-def hold_the_database(url: str, seconds: str) -> None:
-    import sqlite3
+async def hold_the_lock(url: str, data_dir: str) -> None:
+    async with server_lock(Path(data_dir), url):
+        await until_killed("held")
 
+
+def hold_the_database(url: str, seconds: str) -> None:
     connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     say("held")
