@@ -62,7 +62,7 @@ class Gallery:
         row = await self._store.images.get(image_id)
         if row is None:
             raise NotFoundError(f"no picture '{image_id}'")
-        data = await self._store.blobs.get(row.sha256, row.format.value)
+        data = await self._store.files.file(row.sha256, row.format.value)
         return FileView(data, row.format.media_type, row.sha256)
 
     async def thumbnail(self, image_id: str, size: ThumbnailSize, caller: Caller) -> FileView:
