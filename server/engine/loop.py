@@ -190,7 +190,7 @@ class Loop:
                 pixels = row.family.preview(row.trajectory).numpy()
             data = encode_preview(pixels)
             self._outbox.put(DrawPreview(draw=row.draw, index=row.index, data=data))
-        except Exception:  # noqa: BLE001 - a picture without previews is still a picture
+        except Exception:
             log.exception("no preview of draw %d", row.draw)
         finally:
             row.previewing = False
@@ -201,7 +201,7 @@ class Loop:
             work()
         except AppError as error:
             self._fail(message, index, error)
-        except Exception as error:  # noqa: BLE001 - the job loop: one picture, not the worker
+        except Exception as error:
             log.exception("draw %d failed", message.draw)
             self._fail(
                 message,
