@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from server.api.routes import install
 from server.domain.ids import IdMaker
@@ -38,6 +39,15 @@ from server.store.store import Store
 log = structlog.get_logger(__name__)
 
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
+
 def utc_now() -> datetime:
     """Return the time, aware and in UTC."""
     return datetime.now(UTC)
@@ -56,6 +66,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="Greenroom",
         version=version("greenroom"),
         lifespan=lifespan,
+        telemetry=NO_TELEMETRY,
+        openapi_url=None,  # ours needs a key, see api.openapi
         docs_url=None,  # the stock page loads scripts from elsewhere; ours is in api.pages
         redoc_url=None,
     )
@@ -130,6 +142,7 @@ async def _build(settings: Settings, store: Store, stack: AsyncExitStack) -> tup
         workers=seen,
         health=Health(store, models, seen, active, runner),
         active=active,
+        tally=runner.tally,
         allowed_hosts=settings.allowed_hosts,
         version=version("greenroom"),
     ), epoch

@@ -80,6 +80,11 @@ class ActiveJobs:
         """Number of the newest change."""
         return self._version
 
+    @property
+    def listeners(self) -> int:
+        """Number of watchers now."""
+        return len(self._watchers)
+
     def add(self, job: Job, stored: set[int]) -> ActiveJob:
         """Take in an unfinished job."""
         self._jobs[job.id] = ActiveJob(job, stored)

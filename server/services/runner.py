@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -24,6 +24,7 @@ from server.domain.images import ResolvedRequest
 from server.domain.jobs import JobError, JobState
 from server.domain.rates import Rates
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.tally import Tally
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ class Runner:
         self._new_id = new_id
         self._now = now
         self._epoch = epoch
+        self.tally = Tally()
         self._storage_down: str | None = None
         self._kept_rates: dict[tuple[str, str], float] = {}
 
@@ -103,6 +105,7 @@ class Runner:
             lambda: self._store.jobs.finish(active.job.id, state, at=self._now(), error=kept)
         )
         self._active.end(active.job.id)
+        self.tally.job(state)
         for task in active.tasks - {asyncio.current_task()}:
             task.cancel()
         log.info(
@@ -170,8 +173,9 @@ class Runner:
 
     async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
         image = self._stored(active, index, event, worker)
-        await self.persist(lambda: self._store.keep_image(image, event.data))
+        await self.persist(lambda: self._store.files.keep_image(image, event.data))
         active.stored.add(index)
+        self.tally.picture(image.model, image.served_by, event.duration_seconds)
         await self._learn(active, event, worker)
         log.info(
             "image.generated",
@@ -212,7 +216,7 @@ class Runner:
             self._kept_rates[worker.device, model] = rate
 
 
-async def _closable(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+async def _closable(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
     """Yield from `events` and close it, so that leaving early cancels the work behind it."""
     try:
         async for event in events:

@@ -1,0 +1,1 @@
+"""Rows and files: SQLAlchemy repositories, migrations, blobs. All SQL is here."""
