@@ -87,9 +87,3 @@ def test_one_folder_has_one_server(tmp_path: Path, scribble_models: Path) -> Non
 def test_the_address_is_one_that_a_browser_here_can_open() -> None:
     with listen("0.0.0.0", 0) as everywhere:  # noqa: S104
         assert address(everywhere) == f"http://127.0.0.1:{everywhere.getsockname()[1]}"
-
-
-@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
-def test_an_ipv6_address_stands_in_brackets() -> None:
-    with listen("::1", 0) as six:
-        assert address(six).startswith("http://[::1]:")
