@@ -28,7 +28,7 @@ def page_of(server: subprocess.Popen[str]) -> str:
     """The sign-in link as it is printed."""
     assert server.stdout is not None
     for line in server.stdout:
-        if line.split()[:1] == ["Page"]:
+        if line.split()[:1] == ["Open"]:
             return line.split()[1]
     raise AssertionError("no link was printed")
 

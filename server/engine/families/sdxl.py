@@ -159,7 +159,10 @@ class SdxlFamily:
     def _latent_statistics(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and deviation that a checkpoint declares for its latents, else 0 and 1."""
         config = self._pipeline.vae.config
-        mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        mean, deviation = (
+            getattr(config, "latents_mean", None),
+            getattr(config, "latents_std", None),
+        )
         if mean is None or deviation is None:
             return like.new_zeros(()), like.new_ones(())
         return like.new_tensor(mean).view(1, -1, 1, 1), like.new_tensor(deviation).view(1, -1, 1, 1)
