@@ -25,9 +25,7 @@ class Residents:
         on_change: called with the ids after every load or eviction.
     """
 
-    def __init__(
-        self, device: torch.device, on_change: Callable[[tuple[str, ...]], None]
-    ) -> None:
+    def __init__(self, device: torch.device, on_change: Callable[[tuple[str, ...]], None]) -> None:
         self._device = device
         self._on_change = on_change
         self._kept: OrderedDict[str, tuple[EngineModel, FamilyPipeline]] = OrderedDict()

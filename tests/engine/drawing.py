@@ -36,7 +36,10 @@ def request(**values: object) -> ResolvedRequest:
 
 @torch.inference_mode()
 def begin(
-    family: FamilyPipeline, asked: ResolvedRequest, source: Image.Image | None = None, index: int = 0
+    family: FamilyPipeline,
+    asked: ResolvedRequest,
+    source: Image.Image | None = None,
+    index: int = 0,
 ) -> Trajectory:
     return family.prepare(asked, family.encode(asked), index, source)
 

@@ -89,7 +89,7 @@ class SdxlFamily:
                 timesteps.append(row.timestep.float())
                 prompts.append(conditioning.prompt_embeds)
                 pooled.append(conditioning.pooled_prompt_embeds)
-                sizes.append(row.time_ids)
+                sizes.append(_size(row))
             if row.network_guidance is not None:
                 guidances.append(row.network_guidance)
         predictions = self._pipeline.unet(
@@ -142,7 +142,7 @@ class SdxlFamily:
         shape = (1, channels, request.height // scale, request.width // scale)
         if source is None:
             noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
-            return noise * scheduler.init_noise_sigma
+            return torch.as_tensor(noise * scheduler.init_noise_sigma)
         clean = self._encode_image(source, generator)
         noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
         noisy: torch.Tensor = scheduler.add_noise(clean, noise, timestep[None])
@@ -159,7 +159,10 @@ class SdxlFamily:
     def _latent_statistics(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and deviation that a checkpoint declares for its latents, else 0 and 1."""
         config = self._pipeline.vae.config
-        mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        mean, deviation = (
+            getattr(config, "latents_mean", None),
+            getattr(config, "latents_std", None),
+        )
         if mean is None or deviation is None:
             return like.new_zeros(()), like.new_ones(())
         return like.new_tensor(mean).view(1, -1, 1, 1), like.new_tensor(deviation).view(1, -1, 1, 1)
@@ -171,6 +174,12 @@ class SdxlFamily:
             torch.tensor([guidance - 1]), embedding_dim=self._guidance_channels
         )
         return embedding.to(self._device, self._dtype)
+
+
+def _size(row: Trajectory) -> torch.Tensor:
+    if row.time_ids is None:
+        raise TypeError("a trajectory of another family")
+    return row.time_ids
 
 
 def _guidance(request: ResolvedRequest) -> float:
