@@ -48,7 +48,7 @@ _PARAMETERS_FOR_THREADS = 20_000_000
 
 def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
     """Draw what the inbox asks for, for ever."""
-    _quiet()
+    _no_bars()
     device = torch.device(device_name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -231,9 +231,6 @@ class Loop:
         self._inbox.picture_done(message.draw)
 
 
-def _quiet() -> None:
-    """Let no library write prompts, bars or advice into the log."""
-    diffusers.utils.logging.set_verbosity_error()
+def _no_bars() -> None:
     diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
