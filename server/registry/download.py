@@ -99,9 +99,7 @@ class Downloader:
                 path=wanted.path.name, size_bytes=sink.size, sha256=sink.digest.hexdigest()
             )
 
-    async def _fill(
-        self, wanted: Wanted, sink: _Sink, progress: Callable[[int], None]
-    ) -> None:
+    async def _fill(self, wanted: Wanted, sink: _Sink, progress: Callable[[int], None]) -> None:
         failures = 0
         while True:
             before = sink.size
@@ -118,9 +116,7 @@ class Downloader:
             else:
                 return
 
-    async def _attempt(
-        self, wanted: Wanted, sink: _Sink, progress: Callable[[int], None]
-    ) -> None:
+    async def _attempt(self, wanted: Wanted, sink: _Sink, progress: Callable[[int], None]) -> None:
         if wanted.size_bytes is not None and sink.size >= wanted.size_bytes:
             return
         headers = {"Accept-Encoding": "identity", **wanted.headers}
@@ -221,9 +217,7 @@ def _present(wanted: Wanted) -> PulledFile:
     """Return a file that was fetched before; its name proves its checksum."""
     with wanted.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return PulledFile(
-        path=wanted.path.name, size_bytes=wanted.path.stat().st_size, sha256=digest
-    )
+    return PulledFile(path=wanted.path.name, size_bytes=wanted.path.stat().st_size, sha256=digest)
 
 
 def _git_sha1(data: bytes, size: int) -> str:

@@ -18,6 +18,7 @@ from server.registry.nodes import Document, Path, Value, YamlFormError, read
 from server.registry.schema import Head, ModelEntry
 
 _ID = TypeAdapter(ModelId)
+_EMPTY = Document(None, {}, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,25 @@ class FoundEntry:
     def broken(self, complaints: list[tuple[Path, str]]) -> BrokenEntry:
         """Return this entry as broken."""
         parts = [f"{self.place(at)}: {said}" for at, said in complaints]
-        return BrokenEntry(self.entry.id, _reason(self.entry.id, parts), self.place(complaints[0][0]))
+        return BrokenEntry(
+            self.entry.id, _reason(self.entry.id, parts), self.place(complaints[0][0])
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelsFile:
     """One file, read; never half an entry."""
 
+    name: str
     head: Head = field(default_factory=Head)
     entries: tuple[FoundEntry, ...] = ()
     broken: tuple[BrokenEntry, ...] = ()
+    document: Document = _EMPTY
+
+    def broken_head(self, path: Path, detail: str) -> BrokenEntry:
+        """Return a mistake at the top level, outside of the models."""
+        where = Where(self.name, self.document.line(path))
+        return BrokenEntry(file_id(self.name), f"{where}: {detail}", where)
 
 
 def read_file(path: FilePath, name: str, *, required: bool) -> ModelsFile:
@@ -80,7 +90,7 @@ def read_file(path: FilePath, name: str, *, required: bool) -> ModelsFile:
         data = path.read_bytes()
     except FileNotFoundError:
         gone = "the file is missing; restore it, or set GREENROOM_MODELS to another"
-        return _whole(name, 1, gone) if required else ModelsFile()
+        return _whole(name, 1, gone) if required else ModelsFile(name)
     except OSError as error:
         return _whole(name, 1, f"the file cannot be read ({error.strerror}); check its rights")
     return parse(data, name)
@@ -103,7 +113,7 @@ def parse(data: bytes, name: str) -> ModelsFile:
             entries.append(found)
         else:
             broken.append(found)
-    return ModelsFile(head, tuple(entries), tuple(broken))
+    return ModelsFile(name, head, tuple(entries), tuple(broken), document)
 
 
 def file_id(name: str) -> str:
@@ -113,7 +123,7 @@ def file_id(name: str) -> str:
 
 def _whole(name: str, line: int, detail: str) -> ModelsFile:
     where = Where(name, line)
-    return ModelsFile(broken=(BrokenEntry(file_id(name), f"{where}: {detail}", where),))
+    return ModelsFile(name, broken=(BrokenEntry(file_id(name), f"{where}: {detail}", where),))
 
 
 def _models(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from server.domain.errors import ModelUnavailableError
 from server.registry.disk import ensure_space
@@ -23,11 +24,11 @@ from server.registry.places import OutsideError, Places
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-Progress = Callable[[int, int | None], None]
-
 _WEIGHTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2")
 _PLAIN = ("scheduler", "tokenizer", "tokenizer_2")
-_TEXT = (".json", ".txt")
+_OTHER = re.compile(r"\.(fp16|bf16|non_ema)\b")  # forms of weights beside the plain one
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,12 @@ class Hub:
         )
 
     async def pull(
-        self, repo: str, commit: str, chosen: Sequence[HubFile], folder: Path, progress: Progress
+        self,
+        repo: str,
+        commit: str,
+        chosen: Sequence[HubFile],
+        folder: Path,
+        progress: Callable[[int], None],
     ) -> Manifest:
         """Fetch `chosen` into `folder`; what is there already is kept.
 
@@ -93,10 +99,9 @@ class Hub:
         done = 0
         for file in chosen:
             wanted = self._wanted(repo, commit, file, folder, headers)
+            report = _after(progress, done)
             try:
-                got = await self._downloader.fetch(
-                    wanted, lambda size, before=done: progress(before + size, total)
-                )
+                got = await self._downloader.fetch(wanted, report)
             except DeniedError as error:
                 raise ModelUnavailableError(gated_help(repo, has_token=bool(headers))) from error
             except GoneError as error:
@@ -104,7 +109,7 @@ class Hub:
                     f"'{file.path}' is gone from '{repo}'; pin its newest commit again"
                 ) from error
             done += got.size_bytes
-            progress(done, total)
+            progress(done)
             pulled.append(got.model_copy(update={"path": file.path}))
         return Manifest(origin=f"{repo}@{commit}", files=tuple(pulled))
 
@@ -123,12 +128,12 @@ class Hub:
         )
 
     def _headers(self) -> dict[str, str]:
-        from huggingface_hub.utils import get_token
+        from huggingface_hub import get_token
 
         token = self._token or get_token()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
-    async def _ask[T](self, repo: str, question: Callable[[HfApi], T]) -> T:
+    async def _ask(self, repo: str, question: Callable[[HfApi], T]) -> T:
         def ask() -> T:
             with _hub_errors(repo, has_token=bool(self._headers())):
                 return question(_api(self._endpoint, self._token))
@@ -141,30 +146,36 @@ def needed(files: Sequence[HubFile], variant: str | None) -> tuple[HubFile, ...]
 
     Args:
         files: all files of the commit.
-        variant: fp16 where the half-size weights will do; the full ones are taken where a
-            component has no such file.
+        variant: fp16 where half-size weights will do; the full ones are taken unless every
+            component has them, since diffusers loads one kind or the other.
 
     Raises:
         ModelUnavailableError: the repo holds no diffusers pipeline in safetensors.
     """
-    names = {file.path for file in files}
-    if "model_index.json" not in names:
+    if all(file.path != "model_index.json" for file in files):
         raise ModelUnavailableError(
             "this repo has no model_index.json, so it is no diffusers pipeline; "
             "for a single file add `file: NAME.safetensors` to the source"
         )
+    inside = {
+        folder: [f.path for f in files if str(PurePosixPath(f.path).parent) == folder]
+        for folder in (*_WEIGHTS, *_PLAIN)
+    }
+    weights = {folder: _in_safetensors(folder, inside[folder]) for folder in _WEIGHTS}
+    half = {folder: [n for n in names if f".{variant}" in n] for folder, names in weights.items()}
+    if variant and all(half[folder] for folder in _WEIGHTS if weights[folder]):
+        weights = half
+    else:
+        weights = {k: [n for n in v if not _OTHER.search(n)] for k, v in weights.items()}
     wanted = {"model_index.json"}
-    for folder in (*_WEIGHTS, *_PLAIN):
-        inside = [file.path for file in files if str(PurePosixPath(file.path).parent) == folder]
-        texts = [n for n in inside if n.endswith(_TEXT) or n.endswith("/spiece.model")]
-        weights = [n for n in inside if n.endswith(".safetensors")]
-        if folder in _WEIGHTS and texts and not weights:
-            raise ModelUnavailableError(
-                f"'{folder}' of this repo has no .safetensors; only those are read"
-            )
-        wanted.update(n for n in texts if ".index." not in n)
-        wanted.update(_weights(weights, texts, variant))
+    for folder, names in inside.items():
+        chosen = weights.get(folder, [])
+        wanted.update(chosen, (name for name in names if _is_text_for(name, chosen)))
     return tuple(file for file in files if file.path in wanted)
+
+
+def _after(progress: Callable[[int], None], before: int) -> Callable[[int], None]:
+    return lambda size: progress(before + size)
 
 
 def gated_help(repo: str, *, has_token: bool) -> str:
@@ -181,16 +192,21 @@ def gated_help(repo: str, *, has_token: bool) -> str:
     )
 
 
-def _weights(weights: list[str], texts: list[str], variant: str | None) -> set[str]:
-    """Return one form of a component's weights, with the index of its shards."""
-    half = {n for n in weights if variant and f".{variant}" in n}
-    chosen = half or {n for n in weights if ".fp16" not in n and ".non_ema" not in n}
-    sharded = any("-of-" in n for n in chosen)
-    # diffusers writes NAME.safetensors.index.fp16.json beside half-size shards.
-    index = {
-        n for n in texts if ".safetensors.index." in n and (".fp16" in n) == bool(half) and sharded
-    }
-    return chosen | index
+def _in_safetensors(folder: str, names: list[str]) -> list[str]:
+    weights = [name for name in names if name.endswith(".safetensors")]
+    if f"{folder}/config.json" in names and not weights:
+        raise ModelUnavailableError(
+            f"'{folder}' of this repo has no .safetensors; only those are read"
+        )
+    return weights
+
+
+def _is_text_for(name: str, weights: list[str]) -> bool:
+    if ".safetensors.index." in name:
+        # diffusers writes NAME.safetensors.index.fp16.json beside half-size shards.
+        shards = [n for n in weights if "-of-" in n]
+        return bool(shards) and (".fp16" in name) == (".fp16" in shards[0])
+    return name.endswith((".json", ".txt", "/spiece.model"))
 
 
 def _present_bytes(folder: Path, chosen: Sequence[HubFile]) -> int:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from server.domain.images import Frozen
 from server.registry.disk import write_whole
+from server.registry.safetensors import WeightsError, read_header
 
 _NAME = ".greenroom.json"
 
@@ -26,12 +27,6 @@ class Manifest(Frozen):
 
     origin: str  # such as owner/name@commit
     files: tuple[PulledFile, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """A mark that changes whenever a weight file does."""
-        lines = sorted(f"{f.sha256} {f.path}" for f in self.files if _is_weights(f.path))
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
     def size_bytes(self) -> int:
@@ -69,13 +64,43 @@ def missing(target: Path, manifest: Manifest) -> str | None:
     return None
 
 
+def damaged(target: Path) -> list[str]:
+    """Read everything at `target` and return what is wrong, one line each.
+
+    Pulled files are compared with their checksums; others only by their headers.
+    """
+    known = load(target)
+    if known is None:
+        return [f"{file.name}: {said}" for file in _weights(target) if (said := _unsound(file))]
+    folder = target if _is_folder(target) else target.parent
+    wrong: list[str] = []
+    for file in known.files:
+        try:
+            with (folder / file.path).open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        except OSError as error:
+            wrong.append(f"{file.path}: {error.strerror}")
+            continue
+        if digest != file.sha256:
+            wrong.append(f"{file.path}: its checksum is wrong; remove the model and pull again")
+    return wrong
+
+
+def _weights(target: Path) -> list[Path]:
+    return [target] if target.is_file() else sorted(target.glob("*/*.safetensors"))
+
+
+def _unsound(file: Path) -> str | None:
+    try:
+        read_header(file)
+    except (WeightsError, OSError) as error:
+        return str(error) if isinstance(error, WeightsError) else error.strerror
+    return None
+
+
 def _path(target: Path) -> Path:
     return target / _NAME if _is_folder(target) else target.with_name(target.name + _NAME)
 
 
 def _is_folder(target: Path) -> bool:
     return target.suffix != ".safetensors"
-
-
-def _is_weights(path: str) -> bool:
-    return path.endswith(".safetensors")

@@ -161,18 +161,19 @@ class _Reader:
         if event.tag not in _PLAIN_TAGS:
             self._wrong(path, event, f"the tag {event.tag} is not read; write a plain value")
             return None
-        return text if event.style or event.tag else _plain(text)
+        return text if event.style or event.tag else plain(text)
 
     def _wrong(self, path: Path, event: yaml.Event, detail: str) -> None:
         self.troubles.append(Trouble(path, _line(event), detail))
 
 
 def _line(event: yaml.Event) -> int:
-    line: int = event.start_mark.line
-    return line + 1
+    mark = event.start_mark
+    return 1 if mark is None else mark.line + 1
 
 
-def _plain(text: str) -> Value:
+def plain(text: str) -> Value:
+    """Return what an unquoted word means."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):

@@ -64,7 +64,12 @@ PARAMETERS: Mapping[str, Mapping[str, Known]] = {
             "number", "How closely to follow the prompt, as the network learned it", 3.5, 0, 20, 0.5
         ),
         "true_cfg_scale": Known(
-            "number", "Guidance away from negative_prompt; above 1 takes twice as long", 1, 1, 10, 0.5
+            "number",
+            "Guidance away from negative_prompt; above 1 takes twice as long",
+            1,
+            1,
+            10,
+            0.5,
         ),
         "max_sequence_length": Known("integer", "Longest prompt in tokens", 512, 16, 512, 1),
         "scheduler": _SCHEDULER,

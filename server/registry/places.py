@@ -75,8 +75,10 @@ class Places:
         if source.revision is None:
             raise ValueError("no revision")
         folder = str(source.hub).replace("/", "--")
-        revision = source.revision if source.file or not source.variant else (
-            f"{source.revision}-{source.variant}"
+        revision = (
+            source.revision
+            if source.file or not source.variant
+            else (f"{source.revision}-{source.variant}")
         )
         name = f"hub/{folder}/{revision}"
         return self.inside(self.models_dir, f"{name}/{source.file}" if source.file else name)
