@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.domain.models import Family, ModelInfo
+from server.domain.errors import ModelNotFoundError
+from server.domain.models import EngineModel, Family, ModelInfo
 from server.domain.rates import Rates
 from server.domain.work import flops
 from server.engine.client import EngineWorker
@@ -33,12 +34,16 @@ async def load_source(image_id: str) -> bytes:
     return image_id.encode()
 
 
+def no_model(model_id: str) -> EngineModel:
+    raise ModelNotFoundError(model_id)
+
+
 def worker_of(rates: Rates) -> EngineWorker:
     return EngineWorker(
         "local",
         "cpu",
         infos=lambda: (INFO, INFO.model_copy(update={"id": "flux", "family": Family.FLUX})),
-        engine_model={}.__getitem__,
+        engine_model=no_model,
         rates=rates,
         load_source=load_source,
     )
