@@ -173,7 +173,7 @@ class Runner:
 
     async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
         image = self._stored(active, index, event, worker)
-        await self.persist(lambda: self._store.files.keep_image(image, event.data))
+        await self.persist(lambda: self._store.keep_image(image, event.data))
         active.stored.add(index)
         self.tally.picture(image.model, image.served_by, event.duration_seconds)
         await self._learn(active, event, worker)

@@ -21,9 +21,7 @@ from server.store.connect import engines
 from server.store.trouble import database_trouble
 
 T = TypeVar("T")
-EventType = Literal[
-    "queued", "running", "requeued", "picture", "succeeded", "failed", "cancelled"
-]
+EventType = Literal["queued", "running", "requeued", "picture", "succeeded", "failed", "cancelled"]
 _TURN_SECONDS = 15.0  # waiting longer than this for other writers: the database is stuck
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from server.domain.errors import AlreadyServingError
-from server.store.database import database_url, storage_errors, translated
+from server.store.connect import parse
+from server.store.trouble import blob_trouble, database_trouble
 
 _SERVER_LOCK = 0x67726E72  # any number, the same for every Greenroom
 
@@ -28,16 +29,14 @@ async def server_lock(data_dir: Path, url: str) -> AsyncIterator[None]:
     """
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock_folder(data_dir))
-        if database_url(url).get_backend_name() == "postgresql":
+        if parse(url).get_backend_name() == "postgresql":
             await stack.enter_async_context(_database_lock(url))
         yield
 
 
 def _lock_folder(data_dir: Path) -> int:
-    try:
+    with blob_trouble():
         descriptor = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise translated(error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -54,9 +53,9 @@ def _lock_folder(data_dir: Path) -> int:
 
 @asynccontextmanager
 async def _database_lock(url: str) -> AsyncIterator[None]:
-    engine = create_async_engine(database_url(url), poolclass=NullPool)
+    engine = create_async_engine(parse(url), poolclass=NullPool)
     try:
-        with storage_errors():
+        with database_trouble():
             connection = await engine.connect()
         try:
             is_ours = await connection.scalar(

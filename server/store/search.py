@@ -95,8 +95,7 @@ class PostgresWords:
         if not asked:
             return None
         condition = text(
-            "images.id IN (SELECT image_id FROM image_words"
-            " WHERE words @@ CAST(:words AS tsquery))"
+            "images.id IN (SELECT image_id FROM image_words WHERE words @@ CAST(:words AS tsquery))"
         )
         return condition.bindparams(words=" & ".join(f"'{word}':*" for word in asked))
 
