@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -115,10 +116,8 @@ class BlobStore:
                 return
             obstore.delete(self._files, path)
 
-        try:
+        with suppress(FileNotFoundError):
             await self._run(work)
-        except FileNotFoundError:
-            return
 
     async def owner(self) -> str | None:
         """Return the id of the database that these files are for, None at the very start."""
@@ -130,7 +129,7 @@ class BlobStore:
         data = database_id.encode()
         await self._run(lambda: obstore.put(self._files, _OWNER, data, use_multipart=False))
 
-    async def list(self) -> AsyncIterator[list[BlobFile]]:
+    async def all(self) -> AsyncIterator[list[BlobFile]]:
         """Yield all files of ours, unfinished ones too, some at a time. Others are left alone."""
         pieces = self._paths()
         while (piece := await self._run(lambda: next(pieces, None))) is not None:

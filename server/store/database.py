@@ -115,7 +115,7 @@ class Database:
         await self._writer.dispose()
         await self._reader.dispose()
 
-    async def read(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def read(self, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
         """Return the rows that one statement finds."""
         with database_trouble():
             async with self._reader.connect() as connection:

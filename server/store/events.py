@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import func, select
 
 from server.domain.streams import StateEvent
@@ -19,7 +17,7 @@ class EventRepository:
 
     async def after(
         self, owner: str, event_id: int, *, job_id: str | None = None, limit: int = 1000
-    ) -> Sequence[StateEvent]:
+    ) -> list[StateEvent]:
         """Return an owner's events with greater numbers, oldest first; of one job if told so."""
         statement = select(events).where(events.c.owner == owner, events.c.id > event_id)
         if job_id is not None:

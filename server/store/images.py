@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +40,7 @@ class ImageRepository:
         def work(transaction: Transaction) -> tuple[StoredImage, bool]:
             statement = transaction.insert(images).values(dict(image))
             statement = statement.on_conflict_do_nothing(index_elements=["job_id", "index"])
-            if transaction.execute(statement.returning(images.c.id)).first() is None:
+            if not transaction.execute(statement).rowcount:
                 place = (images.c.job_id == image.job_id, images.c.index == image.index)
                 return _image(transaction.execute(select(images).where(*place)).one()), False
             self._words.add(transaction, image.id, image.prompt)
@@ -62,13 +63,13 @@ class ImageRepository:
         rows = await self._database.read(statement)
         return _image(rows[0]) if rows else None
 
-    async def of_job(self, job_id: str) -> Sequence[StoredImage]:
+    async def of_job(self, job_id: str) -> builtins.list[StoredImage]:
         """Return a job's pictures by index."""
         return (await self.of_jobs([job_id])).get(job_id, [])
 
-    async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, list[StoredImage]]:
+    async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, builtins.list[StoredImage]]:
         """Return the pictures of several jobs by index; jobs without any are absent."""
-        found: defaultdict[str, list[StoredImage]] = defaultdict(list)
+        found: defaultdict[str, builtins.list[StoredImage]] = defaultdict(list)
         statement = select(images).where(images.c.job_id.in_(job_ids))
         for row in await self._database.read(statement.order_by(images.c.job_id, images.c.index)):
             found[row.job_id].append(_image(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -53,9 +54,8 @@ class JobRepository:
                 transaction.insert(jobs)
                 .values(values)
                 .on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
-                .returning(jobs.c.id)
             )
-            if transaction.execute(statement).first() is None:
+            if not transaction.execute(statement).rowcount:
                 found = transaction.execute(
                     select(*_COLUMNS, jobs.c.request_hash).where(
                         jobs.c.owner == job.owner, jobs.c.idempotency_key == idempotency_key
@@ -92,7 +92,7 @@ class JobRepository:
             statement = statement.where(jobs.c.state.in_([state.value for state in states]))
         return await page(self._database, statement, jobs.c.id, _job, cursor, limit)
 
-    async def by_state(self, *states: JobState) -> Sequence[Job]:
+    async def by_state(self, *states: JobState) -> builtins.list[Job]:
         """Return all owners' jobs in these states, oldest first."""
         wanted = jobs.c.state.in_([state.value for state in states])
         statement = select(*_COLUMNS).where(wanted).order_by(jobs.c.id)
@@ -125,7 +125,7 @@ class JobRepository:
         values = {"state": state, "epoch": None, "finished_at": at, "error": error}
         return await self._change(job_id, _UNFINISHED, values, _ENDED[state], at)
 
-    async def requeue_others(self, epoch: str) -> Sequence[Job]:
+    async def requeue_others(self, epoch: str) -> builtins.list[Job]:
         """Put back what ran in other epochs: at start, when those processes are gone."""
         where = (jobs.c.state == JobState.RUNNING, jobs.c.epoch != epoch)
         values = {"state": JobState.QUEUED, "epoch": None, "started_at": None}
@@ -149,10 +149,10 @@ class JobRepository:
         values: dict[str, Any],
         kind: EventType,
         at: datetime,
-    ) -> Sequence[Job]:
+    ) -> builtins.list[Job]:
         statement = update(jobs).where(*where).values(values).returning(*_COLUMNS)
 
-        def work(transaction: Transaction) -> Sequence[Job]:
+        def work(transaction: Transaction) -> builtins.list[Job]:
             rows = transaction.execute(statement).all()
             changed = sorted(map(_job, rows), key=lambda job: job.id)
             for job in changed:

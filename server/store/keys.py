@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import builtins
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +41,7 @@ class KeyRepository:
         rows = await self._database.read(statement)
         return _key(rows[0]) if rows else None
 
-    async def list(self) -> Sequence[ApiKey]:
+    async def list(self) -> builtins.list[ApiKey]:
         """Return all keys, newest first."""
         statement = select(*_COLUMNS).order_by(keys.c.id.desc())
         return [_key(row) for row in await self._database.read(statement)]

@@ -17,7 +17,8 @@ class RateRepository:
     async def all(self, device: str) -> dict[str, float]:
         """Return the rates on `device` by model."""
         statement = select(rates.c.model, rates.c.seconds_per_flop).where(rates.c.device == device)
-        return {model: rate for model, rate in await self._database.read(statement)}
+        rows = await self._database.read(statement)
+        return {row.model: row.seconds_per_flop for row in rows}
 
     async def save(self, device: str, model: str, seconds_per_flop: float) -> None:
         """Keep a rate in place of the one before."""

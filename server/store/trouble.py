@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,6 @@ from obstore.exceptions import BaseError
 from sqlalchemy.exc import (
     DatabaseError,
     DataError,
-    DBAPIError,
     IntegrityError,
     InterfaceError,
     NotSupportedError,
@@ -54,19 +54,21 @@ def database_trouble() -> Iterator[None]:
     except _OURS:
         raise
     except (DatabaseError, InterfaceError) as error:
+        raise _database_error(error.orig) from error
+    except sqlite3.OperationalError as error:  # of BEGIN, which goes straight to the driver
         raise _database_error(error) from error
     except PoolTimeoutError as error:
         raise StorageUnavailableError(_SILENT) from error
 
 
-def _database_error(error: DBAPIError) -> AppError:
-    code = getattr(error.orig, "sqlite_errorcode", None)
+def _database_error(error: BaseException | None) -> AppError:
+    code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
         primary = code & 0xFF  # the rest is detail
         if primary == _SQLITE_FULL:
             return StorageFullError(_FULL)
         return StorageUnavailableError(_SQLITE.get(primary, _SILENT))
-    state = getattr(error.orig, "sqlstate", None) or ""
+    state = getattr(error, "sqlstate", None) or ""
     if state == "53100":
         return StorageFullError(_FULL)
     return StorageUnavailableError(_POSTGRES.get(state[:2], _SILENT))
@@ -80,6 +82,17 @@ def blob_trouble() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
+        raise _blob_error(error) from error
+
+
+@contextmanager
+def folder_trouble() -> Iterator[None]:
+    """Raise a data folder's failures by name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise StorageUnavailableError("there is no data folder; make it first") from error
         raise _blob_error(error) from error
 
 

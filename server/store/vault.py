@@ -170,7 +170,7 @@ class Vault:
 
     async def _strangers(self) -> AsyncIterator[list[BlobFile]]:
         """Yield files without a row, and unfinished ones."""
-        async for files in self._files.list():
+        async for files in self._files.all():
             hashes = {file.sha256 for file in files}
             found = await self._database.read(
                 select(blobs.c.sha256, blobs.c.suffix).where(blobs.c.sha256.in_(hashes))
