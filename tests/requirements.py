@@ -1,4 +1,4 @@
-"""What a test needs from the machine: missing, it is a loud skip, or a failure in CI."""
+"""What a test needs from the machine: missing, it is skipped aloud; in CI it fails."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import os
 import pytest
 
 
-def require(name: str, present: bool) -> None:  # noqa: FBT001
-    """Go on when `name` is present.
-
-    Absent, the test is skipped with one line in the summary, or fails where GREENROOM_REQUIRE_ALL=1
-    says that everything was installed.
-    """
+def require(what: str, *, present: bool) -> None:
+    """Skip the test unless `what` is here; fail it where GREENROOM_REQUIRE_ALL=1."""
     if present:
         return
+    said = f"MISSING on this machine: {what}"
     if os.environ.get("GREENROOM_REQUIRE_ALL") == "1":
-        pytest.fail(f"{name} is missing, and GREENROOM_REQUIRE_ALL=1", pytrace=False)
-    pytest.skip(f"{name} is missing on this machine")
+        pytest.fail(f"{said}, and GREENROOM_REQUIRE_ALL=1", pytrace=False)
+    pytest.skip(said)

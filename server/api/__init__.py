@@ -1,1 +1,1 @@
-"""HTTP: one module a surface."""
+"""The HTTP form of Greenroom: one module a surface, mounted by `server.api.routes`."""

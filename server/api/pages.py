@@ -57,9 +57,9 @@ def install_pages(app: FastAPI) -> None:
     """
     documents = {name: (PAGE_FOLDER / f"{name}.html").read_text("utf-8") for name in _DOCUMENTS}
 
-    async def home(request: Request, token: str | None = None) -> Response:
-        if token is not None:  # the printed link
-            return signed_in(request, token)
+    async def home(request: Request) -> Response:
+        if "token" in request.query_params:  # the link that the server prints
+            return signed_in(request, request.query_params["token"])
         return _document(documents["index" if _has_session(request) else "signin"])
 
     async def reference(request: Request) -> HTMLResponse:

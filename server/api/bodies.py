@@ -1,0 +1,71 @@
+"""Reading request bodies by hand, with a cap, where the caller must be known first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from server.api.problems import invalid_fields
+from server.domain.errors import InvalidRequestError, TooLargeError
+
+MAX_JSON_BYTES = 2**20
+_FORM_OVERHEAD_BYTES = 64 * 2**10  # boundaries and headers around the file
+_FIELD = "file"
+M = TypeVar("M", bound=BaseModel)
+
+
+async def capped(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """Yield the body in pieces.
+
+    Raises:
+        TooLargeError: it is longer than `max_bytes`, by its own word or as it comes.
+    """
+    error = TooLargeError(f"the body has more than {max_bytes} bytes, the most taken here")
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise error
+    taken = 0
+    async for piece in request.stream():
+        taken += len(piece)
+        if taken > max_bytes:
+            raise error
+        yield piece
+
+
+async def multipart_file(request: Request, *, max_bytes: int) -> bytes:
+    """Return the bytes of the field `file` of a multipart body.
+
+    Raises:
+        InvalidRequestError: the form is broken or holds anything else.
+        TooLargeError: see `capped`.
+    """
+    body = capped(request, max_bytes + _FORM_OVERHEAD_BYTES)
+    try:
+        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=0).parse()
+    except (MultiPartException, KeyError) as error:  # KeyError: the boundary is missing
+        raise InvalidRequestError("the multipart body is broken", parameter=_FIELD) from error
+    file = form.get(_FIELD)
+    try:
+        if not isinstance(file, UploadFile):
+            raise InvalidRequestError(f"the field '{_FIELD}' is missing", parameter=_FIELD)
+        return await file.read()
+    finally:
+        await form.close()
+
+
+async def json_body(request: Request, form: type[M]) -> M:
+    """Return a JSON body as `form`.
+
+    Raises:
+        InvalidRequestError: it is not one.
+        TooLargeError: see `capped`.
+    """
+    body = b"".join([piece async for piece in capped(request, MAX_JSON_BYTES)])
+    try:
+        return form.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_fields(error) from error

@@ -1,0 +1,249 @@
+"""The local engine as a Provider: keeps one worker process alive and draws with it. Torch-free."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from enum import StrEnum
+
+import structlog
+
+from server.domain.errors import AppError, TooLargeError, WorkerDiedError
+from server.domain.events import Event, Failed
+from server.domain.images import ResolvedRequest
+from server.domain.models import EngineModel, Family, ModelInfo
+from server.domain.provider import Estimate, Refusal
+from server.domain.rates import Rates
+from server.domain.work import flops
+from server.engine.messages import Draw
+from server.engine.process import WorkerProcess
+from server.engine.schedulers import OWN, SCHEDULERS
+from server.engine.session import Session
+from server.engine.wire import FrameTooLargeError
+
+_FIRST_WAIT_SECONDS = 0.5
+_MOST_WAIT_SECONDS = 30.0
+
+
+class WorkerState(StrEnum):
+    """Where a worker is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+
+
+class EngineWorker:
+    """One device and the process that draws on it.
+
+    The process is started again whenever it ends, at once if it had been ready, else after a
+    growing wait.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        device: str,
+        *,
+        infos: Callable[[], Sequence[ModelInfo]],
+        engine_model: Callable[[str], EngineModel],
+        rates: Rates,
+        load_source: Callable[[str], Awaitable[bytes]],
+        on_change: Callable[[], None] = lambda: None,
+        preview_interval_seconds: float = 0.5,
+        ping_timeout_seconds: float = 30.0,
+        stall_timeout_seconds: float = 900.0,
+        log: structlog.stdlib.BoundLogger | None = None,
+    ) -> None:
+        self.id = worker_id
+        self.device = device
+        self.epoch = 0  # counts starts
+        self.state = WorkerState.STOPPED
+        self.in_flight = 0
+        self.last_error: str | None = None
+        self._infos = infos
+        self._engine_model = engine_model
+        self._rates = rates
+        self._load_source = load_source
+        self._on_change = on_change
+        self._preview_interval_seconds = preview_interval_seconds
+        self._ping_timeout_seconds = ping_timeout_seconds
+        self._stall_timeout_seconds = stall_timeout_seconds
+        self._log = (log or structlog.get_logger(__name__)).bind(worker=worker_id)
+        self._numbers = itertools.count(1)
+        self._session: Session | None = None
+        self._settled = asyncio.Event()  # ready, or stopped: nothing to wait for
+        self._settled.set()
+        self._life: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it draws at once."""
+        return self.state is WorkerState.READY
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while there is one."""
+        return None if self._session is None else self._session.process.pid
+
+    @property
+    def loaded_models(self) -> tuple[str, ...]:
+        """Ids of the models in the device's memory, least recently used first."""
+        return () if self._session is None else self._session.residents
+
+    async def start(self) -> None:
+        """Start the process; returns at once, see `ready`."""
+        if self._life is None:
+            self._enter(WorkerState.STARTING)
+            self._life = asyncio.create_task(self._live())
+
+    async def stop(self) -> None:
+        """End the process. What is under way raises WorkerDiedError."""
+        life, self._life = self._life, None
+        if life is not None:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+        self._enter(WorkerState.STOPPED)
+
+    async def ready(self) -> None:
+        """Wait until the worker draws.
+
+        Raises:
+            WorkerDiedError: it was stopped.
+        """
+        while self.state is not WorkerState.READY:
+            if self.state is WorkerState.STOPPED:
+                raise WorkerDiedError(f"worker {self.id} is stopped")
+            await self._settled.wait()
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """See Provider."""
+        return self._infos()
+
+    def refusal(self, request: ResolvedRequest) -> Refusal | None:
+        """See Provider."""
+        family = self._family(request.model)
+        if family is None or family not in SCHEDULERS:
+            return Refusal("model", f"no model '{request.model}' is drawn on this machine")
+        names = SCHEDULERS[family]
+        if request.scheduler not in (None, OWN, *names):
+            return Refusal(
+                "scheduler",
+                f"no scheduler '{request.scheduler}' for {family.value}; there are "
+                f"{', '.join(names)}",
+            )
+        if request.strength is not None and request.image is None:
+            return Refusal("strength", "strength needs an image to start from")
+        return None
+
+    async def estimate(self, request: ResolvedRequest) -> Estimate:
+        """See Provider."""
+        work = flops(self._family(request.model) or Family.REMOTE, request)
+        return Estimate(self._rates.seconds(request.model, work), work)
+
+    async def generate(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]:
+        """See Provider. Waits while the worker starts; closing cancels within one step.
+
+        Raises:
+            WorkerDiedError: the process ended; `started` tells whether it was at work on this.
+        """
+        self.in_flight += 1
+        try:
+            async with aclosing(self._events(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.in_flight -= 1
+
+    async def _events(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]:
+        try:
+            message = await self._message(request)
+            session = await self._drawing_session()
+            async with aclosing(session.draw(message)) as events:
+                async for event in events:
+                    yield event
+        except WorkerDiedError:
+            raise
+        except FrameTooLargeError:
+            error = TooLargeError("the picture to start from is too large", parameter="image")
+            for failed in _all_failed(request, error):
+                yield failed
+        except AppError as error:  # no such model, or no such picture to start from
+            for failed in _all_failed(request, error):
+                yield failed
+
+    async def _message(self, request: ResolvedRequest) -> Draw:
+        source = None if request.image is None else await self._load_source(request.image)
+        return Draw(
+            draw=next(self._numbers),
+            model=self._engine_model(request.model),
+            request=request,
+            source=source,
+            preview_interval_seconds=self._preview_interval_seconds,
+        )
+
+    async def _drawing_session(self) -> Session:
+        while True:
+            await self.ready()
+            if self._session is not None:
+                return self._session
+
+    def _family(self, model: str) -> Family | None:
+        return next((info.family for info in self._infos() if info.id == model), None)
+
+    async def _live(self) -> None:
+        """Keep a process running until cancelled."""
+        wait = 0.0
+        while True:
+            self.epoch += 1
+            reason, was_ready = await self._one_life()
+            # A process that never became ready would fail again at once.
+            wait = 0.0 if was_ready else min(max(_FIRST_WAIT_SECONDS, 2 * wait), _MOST_WAIT_SECONDS)
+            self.last_error = f"the worker process {reason}"
+            self._log.warning("worker.ended", reason=reason, restart_in_seconds=wait)
+            self._enter(WorkerState.RESTARTING)
+            await asyncio.sleep(wait)
+
+    async def _one_life(self) -> tuple[str, bool]:
+        """Run one process to its end; return how it ended and whether it ever was ready."""
+        try:
+            process = await WorkerProcess.start(self.id, self.device)
+        except OSError as error:
+            return f"could not be started ({error.strerror})", False
+        self._log.info("worker.started", pid=process.pid, epoch=self.epoch)
+        session = self._session = Session(
+            process,
+            ping_timeout_seconds=self._ping_timeout_seconds,
+            stall_timeout_seconds=self._stall_timeout_seconds,
+            on_change=self._session_changed,
+        )
+        try:
+            return await session.run(), session.ready is not None
+        finally:
+            self._session = None
+
+    def _session_changed(self) -> None:
+        session = self._session
+        if session is None or session.ready is None or self._life is None:
+            return
+        if session.ended:
+            self._enter(WorkerState.RESTARTING)
+            return
+        if self.state is not WorkerState.READY:
+            self._log.info("worker.ready", dtype=session.ready.dtype, epoch=self.epoch)
+        self._enter(WorkerState.READY)
+
+    def _enter(self, state: WorkerState) -> None:
+        self.state = state
+        if state in (WorkerState.READY, WorkerState.STOPPED):
+            self._settled.set()
+        else:
+            self._settled.clear()
+        self._on_change()
+
+
+def _all_failed(request: ResolvedRequest, error: AppError) -> list[Failed]:
+    return [Failed(index, error) for index in range(request.num_images)]

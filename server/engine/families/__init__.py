@@ -1,0 +1,1 @@
+"""One module a family: how its pipelines encode, prepare, predict and decode."""

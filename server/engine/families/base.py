@@ -1,0 +1,171 @@
+"""A picture on its way as a `Trajectory`, and the verbs that every family gives it.
+
+The verbs are those of a diffusers pipeline call, taken apart: encode the prompt, prepare the
+latents, predict noise for any number of rows in one forward, decode. Between two predictions
+each trajectory takes its own scheduler's step, so pictures of different settings share a forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from diffusers import SchedulerMixin
+from PIL import Image
+
+from server.domain.images import ResolvedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """One encoded prompt: what its row gives to the network.
+
+    Attributes:
+        prompt_embeds: (1, tokens, channels).
+        pooled_prompt_embeds: (1, channels).
+    """
+
+    prompt_embeds: torch.Tensor
+    pooled_prompt_embeds: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request's prompts. `negative` is None where one row is enough."""
+
+    positive: Conditioning
+    negative: Conditioning | None
+
+    @property
+    def rows(self) -> tuple[Conditioning, ...]:
+        """The rows of one forward: the negative first, as guidance subtracts it."""
+        return (self.positive,) if self.negative is None else (self.negative, self.positive)
+
+
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """What went into a scheduler's step and what it gave; kept so that a guess costs nothing."""
+
+    latents: torch.Tensor
+    timestep: torch.Tensor
+    noise_pred: torch.Tensor
+    output: Any  # each scheduler class has its own
+
+
+@dataclass(slots=True)
+class Trajectory:
+    """The state of one picture between two steps. Only its own thread touches it.
+
+    Attributes:
+        latents: (1, channels, height, width) of SDXL or (1, tokens, channels) of Flux.
+        timesteps: those still ahead and behind, in order; second-order schedulers have two
+            for each of the request's steps.
+        guidance: weight of positive minus negative; unused with one row.
+        network_guidance: what a network with a guidance input is told, else None.
+        time_ids: SDXL's size conditioning, (1, 6), else None.
+        last_step: what the last step was made of, for previews.
+    """
+
+    latents: torch.Tensor
+    scheduler: SchedulerMixin
+    timesteps: tuple[torch.Tensor, ...]
+    encoded: Encoded
+    generator: torch.Generator
+    width: int
+    height: int
+    guidance: float
+    network_guidance: torch.Tensor | None = None
+    time_ids: torch.Tensor | None = None
+    step_arguments: dict[str, Any] = field(default_factory=dict)
+    step_index: int = 0
+    last_step: LastStep | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps the picture takes in all."""
+        return len(self.timesteps)
+
+    @property
+    def is_done(self) -> bool:
+        """True when the latents are finished."""
+        return self.step_index >= len(self.timesteps)
+
+    @property
+    def timestep(self) -> torch.Tensor:
+        """The timestep of the next prediction, a scalar tensor."""
+        return self.timesteps[self.step_index]
+
+    @property
+    def bucket(self) -> Hashable:
+        """Trajectories of one bucket fit into one forward."""
+        return (self.latents.shape, self.encoded.positive.prompt_embeds.shape)
+
+    def advance(self, noise_pred: torch.Tensor) -> None:
+        """Take one scheduler step with the prediction for these latents."""
+        output = self.scheduler.step(
+            noise_pred, self.timestep, self.latents, **self.step_arguments, return_dict=True
+        )
+        self.last_step = LastStep(self.latents, self.timestep, noise_pred, output)
+        # Some schedulers compute in fp32 and do not come back.
+        self.latents = output.prev_sample.to(self.latents.dtype)
+        self.step_index += 1
+
+    def split(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Return the guided prediction from this trajectory's rows of a forward."""
+        if self.encoded.negative is None:
+            return prediction
+        negative, positive = prediction.chunk(2)
+        return negative + self.guidance * (positive - negative)
+
+
+class FamilyPipeline(Protocol):
+    """A model in memory."""
+
+    @property
+    def parameter_count(self) -> int:
+        """How many weights the network of one step has."""
+        ...
+
+    def encode(self, request: ResolvedRequest) -> Encoded:
+        """Return the prompts as the network reads them, from the cache where it can."""
+        ...
+
+    def prepare(
+        self, request: ResolvedRequest, encoded: Encoded, index: int, source: Image.Image | None
+    ) -> Trajectory:
+        """Return picture `index` before its first step; its seed is the request's plus index.
+
+        Raises:
+            RequestRefusedError: the scheduler cannot do these steps, or strength leaves none.
+        """
+        ...
+
+    def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
+        """Return each trajectory's guided prediction from one forward over all of them.
+
+        Changes nothing, so that it can be tried again. All are of one bucket.
+        """
+        ...
+
+    def decode(self, trajectory: Trajectory) -> torch.Tensor:
+        """Return the finished picture: (height, width, 3) uint8 in main memory."""
+        ...
+
+    def preview(self, trajectory: Trajectory) -> torch.Tensor:
+        """Return a small guess of the picture: (height / 8, width / 8, 3) uint8."""
+        ...
+
+
+def to_pixels(image: torch.Tensor) -> torch.Tensor:
+    """Return (1, 3, height, width) in -1..1 as (height, width, 3) uint8, as diffusers rounds."""
+    scaled = (image[0].float() * 0.5 + 0.5).clamp(0, 1).mul(255).round()
+    return scaled.to(torch.uint8).permute(1, 2, 0).cpu()
+
+
+def from_pixels(image: Image.Image) -> torch.Tensor:
+    """Return an RGB picture as (1, 3, height, width) fp32 in -1..1."""
+    levels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    shaped = levels.reshape(1, image.height, image.width, 3).permute(0, 3, 1, 2)
+    return 2.0 * (shaped.float() / 255.0) - 1.0

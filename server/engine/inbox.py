@@ -1,0 +1,90 @@
+"""What the HTTP process asks of the worker, read by a thread of its own at any time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+
+from server.engine.messages import TO_WORKER, Cancel, Draw, Ping, Pong
+from server.engine.outbox import Outbox
+from server.engine.wire import WireError, receive
+
+log = logging.getLogger(__name__)
+
+EXIT_BAD_FRAME = 3
+
+
+class Inbox:
+    """Draws that wait, in order, and which of those under way are still wanted."""
+
+    def __init__(self, end: socket.socket, outbox: Outbox) -> None:
+        self._end = end
+        self._outbox = outbox
+        self._some = threading.Condition()
+        self._waiting: deque[Draw] = deque()
+        self._wanted: dict[int, int] = {}  # pictures of a draw that have no last word yet
+        self._busy_since: float | None = time.monotonic()  # with its start
+
+    def read_forever(self) -> None:
+        """Take in messages until the other side is gone, which ends this process."""
+        try:
+            while (message := receive(self._end, TO_WORKER)) is not None:
+                match message:
+                    case Draw():
+                        self._add(message)
+                    case Cancel():
+                        self._cancel(message.draw)
+                    case Ping():
+                        self._outbox.put(self._pong(message))
+        except WireError as error:
+            log.error("the worker ends: %s", error)  # noqa: TRY400 - its cause is the sender
+            os._exit(EXIT_BAD_FRAME)
+        os._exit(0)  # at once: whoever wanted pictures is gone
+
+    def take(self, *, wait: bool) -> Draw | None:
+        """Return the next draw; without `wait`, None when there is none."""
+        with self._some:
+            while wait and not self._waiting:
+                self._some.wait()
+            return self._waiting.popleft() if self._waiting else None
+
+    def is_wanted(self, draw: int) -> bool:
+        """Return False once `draw` was cancelled or is finished."""
+        return draw in self._wanted
+
+    def picture_done(self, draw: int) -> None:
+        """Count one picture of `draw` as done or failed; after the last, forget the draw."""
+        with self._some:
+            left = self._wanted.get(draw, 0) - 1
+            if left > 0:
+                self._wanted[draw] = left
+            else:
+                self._wanted.pop(draw, None)
+
+    def busy(self) -> None:
+        """Note that the drawing thread begins a piece of work."""
+        self._busy_since = time.monotonic()
+
+    def idle(self) -> None:
+        """Note that the drawing thread waits for work."""
+        self._busy_since = None
+
+    def _add(self, draw: Draw) -> None:
+        with self._some:
+            self._wanted[draw.draw] = draw.request.num_images
+            self._waiting.append(draw)
+            self._some.notify()
+
+    def _cancel(self, draw: int) -> None:
+        with self._some:
+            self._wanted.pop(draw, None)
+            self._waiting = deque(waiting for waiting in self._waiting if waiting.draw != draw)
+
+    def _pong(self, ping: Ping) -> Pong:
+        since = self._busy_since
+        stalled = 0.0 if since is None else time.monotonic() - since
+        return Pong(number=ping.number, stalled_seconds=stalled)

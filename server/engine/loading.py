@@ -1,0 +1,111 @@
+"""From a registered model to a pipeline in memory; offline, safetensors only, no code of others."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionXLPipeline
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from server.domain.errors import ModelUnavailableError
+from server.domain.models import EngineModel, Family, ModelPart, ModelSource
+from server.engine.families.base import FamilyPipeline
+from server.engine.families.flux import FluxFamily
+from server.engine.families.sdxl import SdxlFamily
+
+log = logging.getLogger(__name__)
+
+_CLASSES = {Family.SDXL: StableDiffusionXLPipeline, Family.FLUX: FluxPipeline}
+# What a damaged, incomplete or foreign file makes the libraries raise.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
+
+T = TypeVar("T")
+
+
+def dtype_of(device: torch.device) -> torch.dtype:
+    """Return what a model computes in: bf16 on CUDA, fp32 elsewhere."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
+    """Return `model`, on its device.
+
+    Raises:
+        ModelUnavailableError: its files are not what the registry says.
+        torch.OutOfMemoryError: the device is too full for it.
+    """
+    pipeline = _named(model, lambda: _open(model, dtype_of(device)))
+    for part in model.source.parts:
+        _named(model, functools.partial(_apply, pipeline, part))
+    if pipeline.vae.config.force_upcast:
+        pipeline.vae.to(torch.float32)  # this VAE overflows in half precision
+    pipeline.to(device)
+    return _family(model, pipeline)
+
+
+def _named(model: EngineModel, work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except (ModelUnavailableError, torch.OutOfMemoryError):
+        raise
+    except _DAMAGE as error:
+        if is_out_of_memory(error):
+            raise torch.OutOfMemoryError(str(error)) from error
+        log.exception("model %s did not load", model.id)
+        raise ModelUnavailableError(
+            f"the files of model '{model.id}' cannot be loaded ({type(error).__name__}); "
+            f"`greenroom models check {model.id}` says which is damaged"
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` means that memory ran out; on the CPU torch has no type for it."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _open(model: EngineModel, dtype: torch.dtype) -> DiffusionPipeline:
+    source, kind = model.source, _CLASSES[model.family]
+    extra = {"add_watermarker": False} if model.family is Family.SDXL else {}
+    if source.kind == "single_file":
+        return kind.from_single_file(
+            source.path, config=source.config, local_files_only=True, dtype=dtype, **extra
+        )
+    return kind.from_pretrained(
+        source.path,
+        dtype=dtype,
+        variant=_variant(source),
+        use_safetensors=True,
+        local_files_only=True,
+        **extra,
+    )
+
+
+def _variant(source: ModelSource) -> str | None:
+    """Return fp16 where a folder holds its weights only as `*.fp16.safetensors`."""
+    names = [path.name for path in Path(source.path).glob("*/*.safetensors")]
+    half = [".fp16." in name for name in names]
+    return "fp16" if half and all(half) else None
+
+
+def _apply(pipeline: DiffusionPipeline, part: ModelPart) -> None:
+    path = Path(part.path)
+    if part.kind == "unet":
+        pipeline.unet.load_state_dict(load_file(path), strict=True)
+        return
+    pipeline.load_lora_weights(path.parent, weight_name=path.name, local_files_only=True)
+    pipeline.fuse_lora(lora_scale=part.weight)
+    pipeline.unload_lora_weights()  # the weights stay fused
+
+
+def _family(model: EngineModel, pipeline: DiffusionPipeline) -> FamilyPipeline:
+    if model.family is Family.FLUX:
+        return FluxFamily(pipeline, model.scheduler)
+    return SdxlFamily(pipeline, model.scheduler)

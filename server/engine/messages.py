@@ -1,0 +1,167 @@
+"""What the HTTP process and the worker say to each other: frozen values, free of torch.
+
+`draw` is the number of one request, counted by the HTTP process; `index` one of its pictures.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from server.domain.errors import (
+    AppError,
+    GenerationFailedError,
+    GpuMemoryError,
+    ModelUnavailableError,
+    RequestRefusedError,
+    UnreadableImageError,
+)
+from server.domain.images import Frozen, ImageFormat, ModelId, ResolvedRequest
+from server.domain.models import EngineModel
+from server.domain.recipes import Recipe
+
+
+class Draw(Frozen):
+    """Draw all pictures of `request`; `source` is the file that image to image starts from."""
+
+    type: Literal["draw"] = "draw"
+    draw: int
+    model: EngineModel
+    request: ResolvedRequest
+    source: bytes | None = None
+    preview_interval_seconds: float = Field(gt=0)
+
+
+class Cancel(Frozen):
+    """Stop `draw` before its next step; nothing more is said about it."""
+
+    type: Literal["cancel"] = "cancel"
+    draw: int
+
+
+class Ping(Frozen):
+    """Are you there?"""
+
+    type: Literal["ping"] = "ping"
+    number: int
+
+
+class Pong(Frozen):
+    """Yes. `stalled_seconds` is how long the drawing thread has been in one piece of work."""
+
+    type: Literal["pong"] = "pong"
+    number: int
+    stalled_seconds: float
+
+
+class Ready(Frozen):
+    """The worker has its libraries and its device, and draws from now on."""
+
+    type: Literal["ready"] = "ready"
+    device: str
+    dtype: str
+    torch: str
+    diffusers: str
+
+
+class Residents(Frozen):
+    """The models in memory, least recently used first."""
+
+    type: Literal["residents"] = "residents"
+    models: tuple[ModelId, ...]
+
+
+class Taken(Frozen):
+    """Work on `draw` begins, its model's loading included: from here on it may be to blame."""
+
+    type: Literal["taken"] = "taken"
+    draw: int
+
+
+class DrawStarted(Frozen):
+    """The first step of a picture is next."""
+
+    type: Literal["started"] = "started"
+    draw: int
+    index: int
+    total_steps: int
+
+
+class DrawProgress(Frozen):
+    """`step` steps of a picture are done."""
+
+    type: Literal["progress"] = "progress"
+    draw: int
+    index: int
+    step: int
+    total_steps: int
+
+
+class DrawPreview(Frozen):
+    """A small JPEG of an unfinished picture."""
+
+    type: Literal["preview"] = "preview"
+    draw: int
+    index: int
+    data: bytes
+
+
+class DrawPicture(Frozen):
+    """A finished file. Of each picture comes either this or DrawFailed, and then nothing more."""
+
+    type: Literal["picture"] = "picture"
+    draw: int
+    index: int
+    data: bytes
+    format: ImageFormat
+    width: int
+    height: int
+    recipe: Recipe
+    duration_seconds: float
+
+
+class DrawFailed(Frozen):
+    """This picture will not come; `code` is an AppError's."""
+
+    type: Literal["failed"] = "failed"
+    draw: int
+    index: int
+    code: str
+    detail: str
+    parameter: str | None
+
+
+ToWorker = Draw | Cancel | Ping
+FromWorker = (
+    Ready
+    | Pong
+    | Residents
+    | Taken
+    | DrawStarted
+    | DrawProgress
+    | DrawPreview
+    | DrawPicture
+    | DrawFailed
+)
+TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
+FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(
+    Annotated[FromWorker, Field(discriminator="type")]
+)
+
+_ERRORS: dict[str, type[AppError]] = {
+    kind.code: kind
+    for kind in (
+        GenerationFailedError,
+        GpuMemoryError,
+        ModelUnavailableError,
+        RequestRefusedError,
+        UnreadableImageError,
+    )
+}
+
+
+def error_of(failed: DrawFailed) -> AppError:
+    """Return the named error that `failed` carries."""
+    kind = _ERRORS.get(failed.code, GenerationFailedError)
+    return kind(failed.detail, parameter=failed.parameter)

@@ -1,0 +1,52 @@
+"""Requests with every value set, and the loop that draws one with the family verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+
+from server.domain.images import ImageFormat, ResolvedRequest
+from server.engine.families.base import FamilyPipeline, Trajectory
+
+DEFAULTS: dict[str, Any] = {
+    "model": "tiny",
+    "prompt": "a red fox in the snow",
+    "negative_prompt": None,
+    "width": 64,
+    "height": 64,
+    "num_images": 1,
+    "seed": 1,
+    "num_inference_steps": 4,
+    "guidance_scale": 5.0,
+    "true_cfg_scale": None,
+    "scheduler": None,
+    "max_sequence_length": None,
+    "image": None,
+    "strength": None,
+    "format": ImageFormat.PNG,
+}
+
+
+def request(**values: object) -> ResolvedRequest:
+    return ResolvedRequest.model_validate(DEFAULTS | values)
+
+
+@torch.inference_mode()
+def begin(
+    family: FamilyPipeline,
+    asked: ResolvedRequest,
+    source: Image.Image | None = None,
+    index: int = 0,
+) -> Trajectory:
+    return family.prepare(asked, family.encode(asked), index, source)
+
+
+@torch.inference_mode()
+def finish(family: FamilyPipeline, rows: Sequence[Trajectory]) -> None:
+    """Draw all rows to their end, those still under way in one forward at every step."""
+    while under_way := [row for row in rows if not row.is_done]:
+        for row, noise_pred in zip(under_way, family.predict(under_way), strict=True):
+            row.advance(noise_pred)
