@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -102,10 +103,13 @@ async def _build(settings: Settings, store: Store, stack: AsyncExitStack) -> tup
     rates = Rates({m: r for device in devices for m, r in (await store.rates.all(device)).items()})
     active = ActiveJobs()
     runner = Runner(store, active, rates, new_id, utc_now, epoch)
-    workers = _workers(settings, registry, rates, store, devices)
+
+    def wake() -> None:
+        dispatcher.wake()
+
+    workers = _workers(settings, registry, rates, store, devices, wake)
     dispatcher = Dispatcher(workers, active, runner, rates)
     for worker in workers:
-        worker.on_change = dispatcher.wake
         stack.push_async_callback(worker.stop)
         await worker.start()
     stack.push_async_callback(dispatcher.stop)
@@ -154,6 +158,7 @@ def _workers(
     rates: Rates,
     store: Store,
     devices: tuple[str, ...],
+    on_change: Callable[[], None],
 ) -> list[EngineWorker]:
     return [
         EngineWorker(
@@ -163,6 +168,7 @@ def _workers(
             engine_model=registry.engine_model,
             rates=rates,
             load_source=Sources(store),
+            on_change=on_change,
             preview_interval_seconds=settings.preview_interval_seconds,
         )
         for device in devices
@@ -183,6 +189,7 @@ def configure_logs(settings: Settings) -> None:
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -29,6 +29,7 @@ from server.api.auth import need_admin, need_generate
 from server.api.bodies import MAX_JSON_BYTES
 from server.api.guard import Guard
 from server.api.observe import Observe
+from server.api.pages import install_pages
 
 # Beside these only the page's own files are open; they hold no data.
 OPEN: tuple[APIRouter, ...] = (health.router, links.router, signin.public)
@@ -73,6 +74,7 @@ def install(app: FastAPI, *, allowed_hosts: Sequence[str]) -> None:
         responses=openai_errors.documented(400, 401, 403, 500, 503),
         max_body_size=MAX_JSON_BYTES,
     )
+    install_pages(app)
     install_handlers(app)
     openapi.install_openapi(app)
     app.state.http_metrics = metrics.HttpMetrics()

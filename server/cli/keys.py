@@ -106,7 +106,7 @@ async def _keys() -> AsyncIterator[Keys]:
 
     settings = read_settings()
     make_data_dir(settings)
-    store = await Store.open(settings.store_url, settings.blob_url)
+    store = await Store.open(settings.store_url)  # rows alone: a server may run beside this
     try:
         new_id = IdMaker(time.time, last=await store.greatest_id())
         yield Keys(store, admin_token(settings), new_id, lambda: datetime.now(UTC))

@@ -80,6 +80,11 @@ class EngineWorker:
         self._life: asyncio.Task[None] | None = None
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it draws at once."""
+        return self.state is WorkerState.READY
+
+    @property
     def pid(self) -> int | None:
         """The process's id while there is one."""
         return None if self._session is None else self._session.process.pid
@@ -121,7 +126,7 @@ class EngineWorker:
     def refusal(self, request: ResolvedRequest) -> Refusal | None:
         """See Provider."""
         family = self._family(request.model)
-        if family not in SCHEDULERS:
+        if family is None or family not in SCHEDULERS:
             return Refusal("model", f"no model '{request.model}' is drawn on this machine")
         names = SCHEDULERS[family]
         if request.scheduler not in (None, OWN, *names):

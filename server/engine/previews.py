@@ -58,7 +58,8 @@ def denoised(trajectory: Trajectory) -> torch.Tensor:
         return trajectory.latents
     if isinstance(trajectory.scheduler, FlowMatchEulerDiscreteScheduler):
         sigma = last.timestep / trajectory.scheduler.config.num_train_timesteps
-        return last.latents - sigma * last.noise_pred
+        guess: torch.Tensor = last.latents - sigma * last.noise_pred
+        return guess
     for name in ("pred_original_sample", "denoised"):
         found = getattr(last.output, name, None)
         if isinstance(found, torch.Tensor):

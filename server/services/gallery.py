@@ -54,7 +54,7 @@ class Gallery:
     async def file(self, image_id: str, caller: Caller) -> FileView:
         """Return a picture's file as it was made."""
         row = await self._row(image_id, caller)
-        data = await self._store.files.file(row.sha256, row.format.value)
+        data = await self._store.blobs.get(row.sha256, row.format.value)
         return FileView(data, row.format.media_type, row.sha256)
 
     async def shared_file(self, image_id: str) -> FileView:
@@ -68,16 +68,16 @@ class Gallery:
     async def thumbnail(self, image_id: str, size: ThumbnailSize, caller: Caller) -> FileView:
         """Return a small WebP; made once, then kept."""
         row = await self._row(image_id, caller)
-        kept = await self._store.files.thumbnail(row.sha256, size)
+        kept = await self._store.blobs.get_thumbnail(row.sha256, size)
         if kept is None:
-            data = await self._store.files.file(row.sha256, row.format.value)
+            data = await self._store.blobs.get(row.sha256, row.format.value)
             kept = await asyncio.to_thread(thumbnail, data, size)
-            await self._store.files.keep_thumbnail(row.sha256, size, kept)
+            await self._store.blobs.put_thumbnail(row.sha256, size, kept)
         return FileView(kept, "image/webp", f"{row.sha256}-{size}")
 
     async def delete(self, image_id: str, caller: Caller) -> None:
         """Delete a picture and its file for good."""
-        if await self._store.files.delete_image(image_id, caller.owner) is None:
+        if await self._store.images.delete(image_id, caller.owner) is None:
             raise NotFoundError(f"no picture '{image_id}'")
 
     async def _row(self, image_id: str, caller: Caller) -> StoredImage:
@@ -101,8 +101,8 @@ class Sources:
         """
         upload = await self._store.uploads.get(source_id)
         if upload is not None:
-            return await self._store.files.file(upload.sha256, "png")
+            return await self._store.blobs.get(upload.sha256, "png")
         image = await self._store.images.get(source_id)
         if image is not None:
-            return await self._store.files.file(image.sha256, image.format.value)
+            return await self._store.blobs.get(image.sha256, image.format.value)
         raise NotFoundError(f"the source picture '{source_id}' was deleted")

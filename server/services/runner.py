@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -45,7 +45,7 @@ class Drawer(Protocol):
     @property
     def device(self) -> str: ...  # noqa: D102
 
-    def generate(self, request: ResolvedRequest) -> AsyncIterator[Event]: ...  # noqa: D102
+    def generate(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]: ...  # noqa: D102
 
 
 def job_error(error: AppError) -> JobError:
@@ -90,7 +90,7 @@ class Runner:
         request = job.resolved.model_copy(
             update={"num_images": 1, "seed": job.resolved.seed + index}
         )
-        async with aclosing(_closable(worker.generate(request))) as events:
+        async with aclosing(worker.generate(request)) as events:
             async for event in events:
                 await self._take(active, index, event, worker)
 
@@ -173,7 +173,7 @@ class Runner:
 
     async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
         image = self._stored(active, index, event, worker)
-        await self.persist(lambda: self._store.files.keep_image(image, event.data))
+        await self.persist(lambda: self._store.keep_image(image, event.data))
         active.stored.add(index)
         self.tally.picture(image.model, image.served_by, event.duration_seconds)
         await self._learn(active, event, worker)
@@ -214,14 +214,3 @@ class Runner:
         if kept is None or abs(rate / kept - 1) > _RATE_CHANGE:
             await self.persist(lambda: self._store.rates.save(worker.device, model, rate))
             self._kept_rates[worker.device, model] = rate
-
-
-async def _closable(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Yield from `events` and close it, so that leaving early cancels the work behind it."""
-    try:
-        async for event in events:
-            yield event
-    finally:
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()

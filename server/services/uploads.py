@@ -74,7 +74,7 @@ class Uploads:
     async def file(self, upload_id: str, caller: Caller) -> FileView:
         """Return an upload's PNG."""
         row = await self._row(upload_id, caller)
-        return FileView(await self._store.files.file(row.sha256, "png"), "image/png", row.sha256)
+        return FileView(await self._store.blobs.get(row.sha256, "png"), "image/png", row.sha256)
 
     async def list(self, caller: Caller, *, cursor: str | None, limit: int) -> Page[UploadView]:
         """Return the caller's uploads, newest first."""
@@ -83,7 +83,7 @@ class Uploads:
 
     async def delete(self, upload_id: str, caller: Caller) -> None:
         """Delete an upload for good."""
-        if await self._store.files.delete_upload(upload_id, caller.owner) is None:
+        if await self._store.uploads.delete(upload_id, caller.owner) is None:
             raise NotFoundError(f"no upload '{upload_id}'")
 
     async def _row(self, upload_id: str, caller: Caller) -> Upload:
@@ -102,5 +102,5 @@ class Uploads:
             height=safe.height,
             created_at=self._now(),
         )
-        await self._store.files.keep_upload(upload, safe.png)
+        await self._store.keep_upload(upload, safe.png)
         return upload

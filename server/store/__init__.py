@@ -1,1 +1,1 @@
-"""Rows and files: SQLAlchemy repositories, migrations, blobs. All SQL is here."""
+"""What outlives the process: rows in SQLite or PostgreSQL, files as blobs. All SQL is here."""

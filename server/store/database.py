@@ -1,145 +1,185 @@
-"""One database, two kinds: transactions, and the errors that storage itself makes."""
+"""One database: many readers, one writer at a time, events told in the order of their commits."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
 
-from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy import Connection, CursorResult, Executable, Row, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from server.domain.errors import AppError, StorageFullError, StorageUnavailableError
+from server.domain.errors import StorageUnavailableError
+from server.domain.jobs import JobError
+from server.domain.streams import StateEvent
+from server.store import schema
+from server.store.connect import engines
+from server.store.trouble import database_trouble
 
-BUSY_SECONDS = 5.0
-_EVENTS_LOCK = 0x67726565  # any number: PostgreSQL's advisory lock that orders event ids
-_FULL = ("database or disk is full", "no space left", "disk quota exceeded", "disk full")
+T = TypeVar("T")
+EventType = Literal["queued", "running", "requeued", "picture", "succeeded", "failed", "cancelled"]
+_TURN_SECONDS = 15.0  # waiting longer than this for other writers: the database is stuck
 
 
-def database_url(text_url: str) -> URL:
-    """Return the URL with the async driver we use.
+class Transaction:
+    """What a unit of writing works with; it runs in a greenlet, so nothing here is awaited."""
 
-    Raises:
-        StorageUnavailableError: not SQLite and not PostgreSQL.
-    """
-    url = make_url(text_url)
-    kind = url.get_backend_name() if "+" in url.drivername else url.drivername
-    if kind in ("postgres", "postgresql"):
-        return url.set(drivername="postgresql+psycopg")
-    if kind == "sqlite":
-        return url.set(drivername="sqlite+aiosqlite")
-    raise StorageUnavailableError(f"no support for a database of kind '{kind}'; use postgresql://")
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.events: list[StateEvent] = []
+
+    def execute(self, statement: Executable) -> CursorResult[Any]:
+        """Run one statement."""
+        return self._connection.execute(statement)
+
+    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """Return this database's own INSERT, the kind that knows ON CONFLICT."""
+        if self._connection.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table)
+
+    def tell(
+        self,
+        kind: EventType,
+        *,
+        owner: str,
+        job_id: str,
+        at: datetime,
+        image_id: str | None = None,
+        error: JobError | None = None,
+    ) -> None:
+        """Write a state event; listeners hear of it once the transaction is committed."""
+        values = {
+            "owner": owner,
+            "job_id": job_id,
+            "type": kind,
+            "at": at,
+            "image_id": image_id,
+            "error": error,
+        }
+        result = self.execute(schema.events.insert().values(values))
+        (number,) = result.inserted_primary_key or (None,)
+        self.events.append(StateEvent.model_validate({"id": number, **values}))
+
+
+class _Unit(Generic[T]):
+    """One piece of work and how far it came."""
+
+    def __init__(self, work: Callable[[Transaction], T]) -> None:
+        self._work = work
+        self.committing = False
+
+    def run(self, connection: Connection) -> tuple[T, list[StateEvent]]:
+        with connection.begin():
+            transaction = Transaction(connection)
+            result = self._work(transaction)
+            self.committing = True
+        return result, transaction.events
 
 
 class Database:
-    """Read and write transactions.
+    """Runs reads side by side and writes one after the other.
 
-    SQLite takes one writer at a time: ours queue here for their turn instead of polling its lock,
-    and begin with BEGIN IMMEDIATE, so that no transaction fails half-way for want of the lock.
+    Writers queue in this process instead of busy-looping on the file. The queue also makes
+    the numbers of events grow in the order of their commits, on PostgreSQL too.
     """
 
-    def __init__(self, text_url: str) -> None:
-        self.url = database_url(text_url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
-        self._writing = asyncio.Lock()
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._connection: AsyncConnection | None = None
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
+        self.on_event: Callable[[StateEvent], None] | None = None
+
+    @classmethod
+    def at(cls, url: str) -> Database:
+        """Return the database at `url`; nothing is opened before the first statement."""
+        return cls(*engines(url))
+
+    @property
+    def dialect(self) -> str:
+        """Return sqlite or postgresql."""
+        return self._writer.dialect.name
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self.engine.dispose()
+        """Let what is being written end, then close every connection."""
+        while self._running:
+            await asyncio.wait(self._running)
+        if self._connection is not None:
+            await self._connection.close()
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+    async def read(self, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Return the rows that one statement finds."""
+        with database_trouble():
+            async with self._reader.connect() as connection:
+                return (await connection.execute(statement)).all()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a write transaction of its own and return what it returns.
+
+        A caller that is cancelled stops waiting, but the transaction ends and its events are
+        told. `work` may run twice when the connection was lost before the commit.
+
+        Raises:
+            StorageFullError, StorageUnavailableError: nothing was written.
+        """
+        return await self.to_the_end(self._write(work))
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for `work`, and let it run to its end even if the caller is cancelled."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def define(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` as a write transaction on the plain connection: for migrations."""
+        async with self._my_turn() as connection:
+            with database_trouble():
+                async with connection.begin():
+                    return await connection.run_sync(work)
+
+    async def _write(self, work: Callable[[Transaction], T]) -> T:
+        async with self._my_turn() as connection:
+            with database_trouble():
+                result, events = await self._run(connection, work)
+            if self.on_event is not None:
+                for event in events:
+                    self.on_event(event)
+            return result
+
+    async def _run(
+        self, connection: AsyncConnection, work: Callable[[Transaction], T]
+    ) -> tuple[T, list[StateEvent]]:
+        unit = _Unit(work)
+        try:
+            return await connection.run_sync(unit.run)
+        except DBAPIError as error:
+            # Lost before the commit was sent, nothing has happened: safe to run again.
+            if unit.committing or not error.connection_invalidated:
+                raise
+        return await connection.run_sync(unit.run)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection that sees one consistent state."""
-        with storage_errors():
-            async with self.engine.connect() as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection whose changes are all kept, or none."""
-        with storage_errors():
-            if self.is_sqlite:
-                async with self._writing, self.engine.connect() as connection:
-                    await connection.execution_options(greenroom_writes=True)
-                    async with connection.begin():
-                        yield connection
-            else:
-                async with self.engine.begin() as connection:
-                    yield connection
-
-    async def order_events(self, connection: AsyncConnection) -> None:
-        """Let event ids of this transaction become visible in the order of their numbers."""
-        if not self.is_sqlite:
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _EVENTS_LOCK}
-            )
-
-
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """Turn what disks and databases say into the two errors that callers know."""
-    try:
-        yield
-    except AppError:
-        raise
-    except DBAPIError as error:
-        said = str(error.orig).lower()
-        if any(words in said for words in _FULL):
-            raise StorageFullError(
-                "the disk is full; make room, and waiting work goes on"
+    async def _my_turn(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise StorageUnavailableError(
+                "the database is too slow to take this write; try again later"
             ) from error
-        if isinstance(error, OperationalError) or error.connection_invalidated:
-            raise StorageUnavailableError(_remedy(said)) from error
-        raise
-    except OSError as error:
-        raise translated(error) from error
-
-
-def translated(error: OSError) -> AppError:
-    """Return the error that stands for `error` of a file system or a connection."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFullError("the disk is full; make room, and waiting work goes on")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return StorageUnavailableError("the data folder does not take writes; check its rights")
-    return StorageUnavailableError(f"storage does not answer: {error.strerror or 'no reason'}")
-
-
-def _remedy(said: str) -> str:
-    if "locked" in said or "busy" in said:
-        return f"the database was locked for {BUSY_SECONDS:g} s; end the program that holds it"
-    if "readonly" in said or "read-only" in said or "unable to open" in said:
-        return "the data folder does not take writes; check its rights"
-    return "the database does not answer; check that it runs and GREENROOM_DATABASE_URL is right"
-
-
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=4,
-        max_overflow=4,
-        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, record: object) -> None:  # noqa: ANN401 - the driver's own
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Any) -> None:  # noqa: ANN401
-        writes = connection.get_execution_options().get("greenroom_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _postgres_engine(url: URL) -> AsyncEngine:
-    return create_async_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+        try:
+            if self._connection is None:
+                with database_trouble():
+                    self._connection = await self._writer.connect()
+            yield self._connection
+        finally:
+            self._turn.release()

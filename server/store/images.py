@@ -1,54 +1,79 @@
-"""Finished pictures as rows. Their files are the keeper's."""
+"""Finished pictures."""
 
 from __future__ import annotations
 
+import builtins
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, delete, select
 
 from server.domain.gallery import StoredImage
 from server.domain.pages import Page
-from server.store.database import Database
-from server.store.paging import page
-from server.store.search import Search
-from server.store.tables import images
+from server.store.database import Database, Transaction
+from server.store.pages import page
+from server.store.schema import images
+from server.store.search import prompt_words
+from server.store.vault import Vault
 
-_COLUMNS = [images.c[name] for name in StoredImage.model_fields]
+
+def _image(row: Row[Any]) -> StoredImage:
+    return StoredImage.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's own name
 
 
 class ImageRepository:
-    """Pictures by id, job and owner."""
+    """Pictures of all owners; `owner=None` means the server itself asks."""
 
-    def __init__(self, database: Database, search: Search) -> None:
+    def __init__(self, database: Database, vault: Vault | None) -> None:
         self._database = database
-        self._search = search
+        self._vault = vault
+        self._words = prompt_words(database.dialect)
+
+    async def add(self, image: StoredImage) -> tuple[StoredImage, bool]:
+        """Keep a picture's row; its file was staged and put before, see `Store.keep_image`.
+
+        Returns:
+            The row, and whether it is new: of two with one (job_id, index) the first stays.
+        """
+
+        def work(transaction: Transaction) -> tuple[StoredImage, bool]:
+            statement = transaction.insert(images).values(dict(image))
+            statement = statement.on_conflict_do_nothing(index_elements=["job_id", "index"])
+            if not transaction.execute(statement).rowcount:
+                place = (images.c.job_id == image.job_id, images.c.index == image.index)
+                return _image(transaction.execute(select(images).where(*place)).one()), False
+            self._words.add(transaction, image.id, image.prompt)
+            transaction.tell(
+                "picture",
+                owner=image.owner,
+                job_id=image.job_id,
+                at=image.created_at,
+                image_id=image.id,
+            )
+            return image, True
+
+        return await self._database.write(work)
 
     async def get(self, image_id: str, owner: str | None = None) -> StoredImage | None:
-        """Return one picture; with `owner` only if it is theirs."""
-        query = select(*_COLUMNS).where(images.c.id == image_id)
+        """Return a picture, if there is one and `owner` may see it."""
+        statement = select(images).where(images.c.id == image_id)
         if owner is not None:
-            query = query.where(images.c.owner == owner)
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return None if row is None else _image(row)
+            statement = statement.where(images.c.owner == owner)
+        rows = await self._database.read(statement)
+        return _image(rows[0]) if rows else None
 
-    async def of_job(self, job_id: str) -> list[StoredImage]:
+    async def of_job(self, job_id: str) -> builtins.list[StoredImage]:
         """Return a job's pictures by index."""
         return (await self.of_jobs([job_id])).get(job_id, [])
 
-    async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, list[StoredImage]]:
-        """Return the pictures of several jobs, each by index."""
-        found: dict[str, list[StoredImage]] = {}
-        for start in range(0, len(job_ids), 500):  # both databases cap the values of one query
-            some = job_ids[start : start + 500]
-            query = select(*_COLUMNS).where(images.c.job_id.in_(some))
-            async with self._database.read() as connection:
-                rows = await connection.execute(query.order_by(images.c.job_id, images.c.index))
-                for row in rows:
-                    image = _image(row)
-                    found.setdefault(image.job_id, []).append(image)
-        return found
+    async def of_jobs(self, job_ids: Sequence[str]) -> dict[str, builtins.list[StoredImage]]:
+        """Return the pictures of several jobs by index; jobs without any are absent."""
+        found: defaultdict[str, builtins.list[StoredImage]] = defaultdict(list)
+        statement = select(images).where(images.c.job_id.in_(job_ids))
+        for row in await self._database.read(statement.order_by(images.c.job_id, images.c.index)):
+            found[row.job_id].append(_image(row))
+        return dict(found)
 
     async def list(
         self,
@@ -59,39 +84,37 @@ class ImageRepository:
         query: str | None = None,
         model: str | None = None,
     ) -> Page[StoredImage]:
-        """Return the owner's pictures, newest first."""
-        statement = select(*_COLUMNS).where(images.c.owner == owner)
+        """Return an owner's pictures, newest first.
+
+        Args:
+            owner: whose.
+            cursor: id of the last picture of the page before.
+            limit: how many at most.
+            query: words that words of the prompt begin with, all of them; without words, any.
+            model: only pictures of this model.
+        """
+        statement = select(images).where(images.c.owner == owner)
         if model is not None:
             statement = statement.where(images.c.model == model)
-        if query is not None and (found := self._search.condition(query)) is not None:
-            statement = statement.where(found)
-        return await page(self._database, statement, images.c.id, cursor, limit, _image)
+        if query is not None and (condition := self._words.condition(query)) is not None:
+            statement = statement.where(condition)
+        return await page(self._database, statement, images.c.id, _image, cursor, limit)
 
-    async def insert(self, connection: AsyncConnection, image: StoredImage) -> StoredImage | None:
-        """Add a row within the open transaction; returns the earlier one of the same place."""
-        query = select(*_COLUMNS).where(
-            images.c.job_id == image.job_id, images.c.index == image.index
-        )
-        row = (await connection.execute(query)).one_or_none()
-        if row is not None:
-            return _image(row)
-        values = {**image.model_dump(mode="json"), "created_at": image.created_at}
-        await connection.execute(insert(images).values(values))
-        await self._search.add(connection, image.id, image.prompt)
-        return None
-
-    async def remove(
-        self, connection: AsyncConnection, image_id: str, owner: str
-    ) -> StoredImage | None:
-        """Delete a row within the open transaction and return it."""
-        mine = (images.c.id == image_id) & (images.c.owner == owner)
-        row = (await connection.execute(select(*_COLUMNS).where(mine))).one_or_none()
-        if row is None:
+    async def delete(self, image_id: str, owner: str) -> StoredImage | None:
+        """Delete a picture, and its file unless an equal one needs it. None: no such picture."""
+        image = await self.get(image_id, owner)
+        if image is None:
             return None
-        await connection.execute(delete(images).where(mine))
-        await self._search.remove(connection, image_id)
-        return _image(row)
 
+        def work(transaction: Transaction) -> StoredImage | None:
+            gone = transaction.execute(delete(images).where(images.c.id == image_id)).rowcount
+            if not gone:
+                return None
+            self._words.remove(transaction, image_id)
+            return image
 
-def _image(row: Row[tuple[object, ...]]) -> StoredImage:
-    return StoredImage.model_validate(dict(row._mapping))  # noqa: SLF001 - the documented way
+        if self._vault is None:
+            return await self._database.write(work)
+        return await self._vault.release(
+            image.sha256, image.format, lambda: self._database.write(work)
+        )

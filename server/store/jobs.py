@@ -1,157 +1,163 @@
-"""Jobs. Every change of state is one transaction: the row and its event."""
+"""The queue's rows. Every change compares the state first, so of two rivals one wins."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import builtins
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Row, Update, insert, select, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Row, select, update
 
 from server.domain.errors import ConflictError
 from server.domain.jobs import Job, JobError, JobState
 from server.domain.pages import Page
-from server.store.database import Database
-from server.store.events import EventRepository
-from server.store.paging import page
-from server.store.tables import jobs
+from server.store.database import Database, EventType, Transaction
+from server.store.pages import page
+from server.store.schema import jobs
 
-_FINAL = [state.value for state in JobState if state.is_final]
-_COLUMNS = [jobs.c[name] for name in Job.model_fields]
+_COLUMNS = tuple(jobs.c[name] for name in Job.model_fields)
+_UNFINISHED = (JobState.QUEUED.value, JobState.RUNNING.value)
+_ENDED: dict[JobState, EventType] = {
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name
 
 
 class JobRepository:
-    """The queue as rows; the waiting order itself is the dispatcher's."""
+    """Jobs of all owners; `owner=None` means the server itself asks."""
 
-    def __init__(self, database: Database, events: EventRepository) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
-        self._events = events
+        self._now = now
 
     async def add(
         self, job: Job, *, idempotency_key: str | None, request_hash: str
     ) -> tuple[Job, bool]:
-        """Keep a new job; returns it and True, or the earlier one of the same key and False.
+        """Keep a new job, or find the one that the same owner sent under the same key.
+
+        Returns:
+            The row, and whether it is new.
 
         Raises:
             ConflictError: the key was used for another request.
         """
-        values = {
-            **job.model_dump(mode="json"),
-            **{name: getattr(job, name) for name in ("created_at", "deadline_at")},
-            "idempotency_key": idempotency_key,
-            "request_hash": request_hash,
-        }
-        try:
-            async with self._database.write() as connection:
-                if idempotency_key is not None:
-                    known = await self._same_key(connection, job.owner, idempotency_key)
-                    if known is not None:
-                        return self._earlier(known, request_hash), False
-                await connection.execute(insert(jobs).values(values))
-                event = await self._events.write(connection, job, "queued")
-        except IntegrityError:  # another transaction was first with this key
-            return await self.add(job, idempotency_key=idempotency_key, request_hash=request_hash)
-        self._events.tell(event)
-        return job, True
+
+        def work(transaction: Transaction) -> tuple[Job, str, bool]:
+            values = dict(job) | {"idempotency_key": idempotency_key, "request_hash": request_hash}
+            statement = (
+                transaction.insert(jobs)
+                .values(values)
+                .on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
+            )
+            if not transaction.execute(statement).rowcount:
+                found = transaction.execute(
+                    select(*_COLUMNS, jobs.c.request_hash).where(
+                        jobs.c.owner == job.owner, jobs.c.idempotency_key == idempotency_key
+                    )
+                ).one()
+                *_, its_hash = found
+                return _job(found), its_hash, False
+            transaction.tell("queued", owner=job.owner, job_id=job.id, at=job.created_at)
+            return job, request_hash, True
+
+        row, its_hash, created = await self._database.write(work)
+        if its_hash != request_hash:
+            raise ConflictError(
+                f"the idempotency key '{idempotency_key}' was used for another request; "
+                "send a new key, or the same request",
+                parameter="Idempotency-Key",
+            )
+        return row, created
 
     async def get(self, job_id: str, owner: str | None = None) -> Job | None:
-        """Return one job; with `owner` only if it is theirs."""
-        query = select(*_COLUMNS).where(jobs.c.id == job_id)
+        """Return a job, if there is one and `owner` may see it."""
+        statement = select(*_COLUMNS).where(jobs.c.id == job_id)
         if owner is not None:
-            query = query.where(jobs.c.owner == owner)
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return None if row is None else _job(row)
+            statement = statement.where(jobs.c.owner == owner)
+        rows = await self._database.read(statement)
+        return _job(rows[0]) if rows else None
 
     async def list(
         self, owner: str, *, cursor: str | None, limit: int, states: Sequence[JobState] = ()
     ) -> Page[Job]:
-        """Return the owner's jobs, newest first."""
-        query = select(*_COLUMNS).where(jobs.c.owner == owner)
+        """Return an owner's jobs, newest first; with `states` only those."""
+        statement = select(*_COLUMNS).where(jobs.c.owner == owner)
         if states:
-            query = query.where(jobs.c.state.in_([state.value for state in states]))
-        return await page(self._database, query, jobs.c.id, cursor, limit, _job)
+            statement = statement.where(jobs.c.state.in_([state.value for state in states]))
+        return await page(self._database, statement, jobs.c.id, _job, cursor, limit)
 
-    async def by_state(self, *states: JobState) -> Sequence[Job]:
-        """Return everyone's jobs in these states, oldest first."""
-        query = select(*_COLUMNS).where(jobs.c.state.in_([state.value for state in states]))
-        async with self._database.read() as connection:
-            return [_job(row) for row in await connection.execute(query.order_by(jobs.c.id))]
+    async def by_state(self, *states: JobState) -> builtins.list[Job]:
+        """Return all owners' jobs in these states, oldest first."""
+        wanted = jobs.c.state.in_([state.value for state in states])
+        statement = select(*_COLUMNS).where(wanted).order_by(jobs.c.id)
+        return [_job(row) for row in await self._database.read(statement)]
 
     async def start(self, job_id: str, *, epoch: str, at: datetime) -> Job | None:
-        """Note that drawing has begun; None when the job was not queued."""
-        change = (
-            update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state == JobState.QUEUED.value)
-            .values(
-                state=JobState.RUNNING.value,
-                epoch=epoch,
-                started_at=at,
-                attempt=jobs.c.attempt + 1,
-            )
-        )
-        return await self._change(change, "running")
+        """Turn a queued job into a running one of `epoch`; None when it was not queued."""
+        values = {
+            "state": JobState.RUNNING,
+            "epoch": epoch,
+            "started_at": at,
+            "attempt": jobs.c.attempt + 1,
+        }
+        return await self._change(job_id, [JobState.QUEUED], values, "running", at)
 
     async def requeue(self, job_id: str, *, died: bool) -> Job | None:
-        """Put a running job back; `died` counts against it. None when it did not run."""
-        change = (
-            update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state == JobState.RUNNING.value)
-            .values(state=JobState.QUEUED.value, epoch=None, deaths=jobs.c.deaths + int(died))
-        )
-        return await self._change(change, "requeued")
+        """Put a running job back; `died` counts a worker's death. None when it did not run."""
+        values = {
+            "state": JobState.QUEUED,
+            "epoch": None,
+            "started_at": None,
+            "deaths": jobs.c.deaths + int(died),
+        }
+        return await self._change(job_id, [JobState.RUNNING], values, "requeued", self._now())
 
     async def finish(
         self, job_id: str, state: JobState, *, at: datetime, error: JobError | None = None
     ) -> Job | None:
-        """End a job for good; None when it had ended before."""
-        change = (
-            update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state.not_in(_FINAL))
-            .values(
-                state=state.value,
-                finished_at=at,
-                epoch=None,
-                error=None if error is None else error.model_dump(),
-            )
-        )
-        return await self._change(change, state.value, error)
+        """End a job that has not ended; None when it had."""
+        values = {"state": state, "epoch": None, "finished_at": at, "error": error}
+        return await self._change(job_id, _UNFINISHED, values, _ENDED[state], at)
 
-    async def requeue_others(self, epoch: str) -> Sequence[Job]:
-        """Put back every job that a process before this one was running."""
-        query = select(jobs.c.id).where(
-            jobs.c.state == JobState.RUNNING.value, jobs.c.epoch.is_distinct_from(epoch)
-        )
-        async with self._database.read() as connection:
-            left = list(await connection.scalars(query.order_by(jobs.c.id)))
-        back = [await self.requeue(job_id, died=False) for job_id in left]
-        return [job for job in back if job is not None]
+    async def requeue_others(self, epoch: str) -> builtins.list[Job]:
+        """Put back what ran in other epochs: at start, when those processes are gone."""
+        where = (jobs.c.state == JobState.RUNNING, jobs.c.epoch != epoch)
+        values = {"state": JobState.QUEUED, "epoch": None, "started_at": None}
+        return await self._change_all(where, values, "requeued", self._now())
 
-    async def _change(self, change: Update, kind: str, error: JobError | None = None) -> Job | None:
-        async with self._database.write() as connection:
-            row = (await connection.execute(change.returning(*_COLUMNS))).one_or_none()
-            if row is None:
-                return None
-            job = _job(row)
-            event = await self._events.write(connection, job, kind, error=error)
-        self._events.tell(event)
-        return job
+    async def _change(
+        self,
+        job_id: str,
+        states: Sequence[str],
+        values: dict[str, Any],
+        kind: EventType,
+        at: datetime,
+    ) -> Job | None:
+        where = (jobs.c.id == job_id, jobs.c.state.in_(states))
+        changed = await self._change_all(where, values, kind, at)
+        return changed[0] if changed else None
 
-    async def _same_key(
-        self, connection: AsyncConnection, owner: str, key: str
-    ) -> Row[tuple[object, ...]] | None:
-        query = select(jobs).where(jobs.c.owner == owner, jobs.c.idempotency_key == key)
-        return (await connection.execute(query)).one_or_none()
+    async def _change_all(
+        self,
+        where: Sequence[ColumnElement[bool]],
+        values: dict[str, Any],
+        kind: EventType,
+        at: datetime,
+    ) -> builtins.list[Job]:
+        statement = update(jobs).where(*where).values(values).returning(*_COLUMNS)
 
-    def _earlier(self, row: Row[tuple[object, ...]], request_hash: str) -> Job:
-        known = row._mapping  # noqa: SLF001 - the documented way to names
-        if known["request_hash"] != request_hash:
-            raise ConflictError(
-                "this idempotency key was used for another request; use a new key for a new request"
-            )
-        return Job.model_validate({name: known[name] for name in Job.model_fields})
+        def work(transaction: Transaction) -> builtins.list[Job]:
+            rows = transaction.execute(statement).all()
+            changed = sorted(map(_job, rows), key=lambda job: job.id)
+            for job in changed:
+                error = job.error
+                transaction.tell(kind, owner=job.owner, job_id=job.id, at=at, error=error)
+            return changed
 
-
-def _job(row: Row[tuple[object, ...]]) -> Job:
-    return Job.model_validate(dict(row._mapping))  # noqa: SLF001 - the documented way to names
+        return await self._database.write(work)

@@ -1,11 +1,11 @@
-"""One server for one data folder and one database."""
+"""One server per data folder and per database: the second one says who the first is."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import text
@@ -13,60 +13,78 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from server.domain.errors import AlreadyServingError
-from server.store.database import database_url, storage_errors, translated
+from server.store.connect import client_name, parse
+from server.store.trouble import database_trouble, folder_trouble
 
-_SERVER_LOCK = 0x67726E72  # any number, the same for every Greenroom
+_KEY = 0x6772_6E72  # of PostgreSQL's advisory lock; such locks are per database
+_KEEPALIVE = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10}
+_HOLDER = text(
+    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE locktype = 'advisory' AND objid = :key AND granted"
+    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 @asynccontextmanager
 async def server_lock(data_dir: Path, url: str) -> AsyncIterator[None]:
-    """Hold the right to serve; the system takes it back when this process ends in any way.
+    """Hold the data folder and the database until the end of the block, or of this process.
 
     Raises:
-        AlreadyServingError: another process holds it.
-        StorageUnavailableError: the folder or the database cannot be used.
+        AlreadyServingError: another process holds one of them; the message names it.
+        StorageUnavailableError, StorageFullError: the folder or database cannot be used.
     """
-    async with AsyncExitStack() as stack:
-        stack.callback(os.close, _lock_folder(data_dir))
-        if database_url(url).get_backend_name() == "postgresql":
-            await stack.enter_async_context(_database_lock(url))
+    parsed = parse(url)
+    with _held(data_dir / "server.lock"):
+        if parsed.get_backend_name() == "postgresql":
+            async with _held_database(url):
+                yield
+            return
+        # A database elsewhere can be shared by two data folders.
+        with _held(Path(f"{parsed.database}.lock")):
+            yield
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    with folder_trouble():
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise AlreadyServingError(
+                f"process {pid} already serves this data; stop it, or set GREENROOM_DATA_DIR"
+            ) from error
+        with folder_trouble():
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
-
-
-def _lock_folder(data_dir: Path) -> int:
-    try:
-        descriptor = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise translated(error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise AlreadyServingError(
-            f"process {holder} already serves this data folder; end it, or choose another with "
-            "GREENROOM_DATA_DIR"
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+    finally:
+        os.close(descriptor)  # this also unlocks; the file stays, removing it would be a race
 
 
 @asynccontextmanager
-async def _database_lock(url: str) -> AsyncIterator[None]:
-    engine = create_async_engine(database_url(url), poolclass=NullPool)
+async def _held_database(url: str) -> AsyncIterator[None]:
+    engine = create_async_engine(
+        parse(url),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        connect_args={"application_name": client_name(), **_KEEPALIVE},
+    )
     try:
-        with storage_errors():
+        with database_trouble():
             connection = await engine.connect()
         try:
-            is_ours = await connection.scalar(
-                text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _SERVER_LOCK}
-            )
-            if not is_ours:
-                raise AlreadyServingError(
-                    "another server already uses this database; give each its own database"
-                )
-            await connection.commit()  # the lock belongs to the session, not to the transaction
+            with database_trouble():
+                locked = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=_KEY)
+                if not await connection.scalar(locked):
+                    holder = await connection.scalar(_HOLDER.bindparams(key=_KEY))
+                    raise AlreadyServingError(
+                        f"'{holder or 'another server'}' already serves this database; stop it, "
+                        "or set another GREENROOM_DATABASE_URL"
+                    )
             yield
         finally:
             await connection.close()

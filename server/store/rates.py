@@ -1,29 +1,37 @@
-"""Measured seconds per FLOP, so that a restart does not forget them."""
+"""Measured speeds, so that a restarted server knows its times."""
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import select
 
-from server.store.database import Database
-from server.store.tables import rates
+from server.store.database import Database, Transaction
+from server.store.schema import rates
 
 
 class RateRepository:
-    """One number for each device and model."""
+    """Seconds per FLOP of each model on each device."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def all(self, device: str) -> dict[str, float]:
-        """Return the rates of a device by model."""
-        query = select(rates.c.model, rates.c.seconds_per_flop).where(rates.c.device == device)
-        async with self._database.read() as connection:
-            return {row.model: row.seconds_per_flop for row in await connection.execute(query)}
+        """Return the rates on `device` by model."""
+        statement = select(rates.c.model, rates.c.seconds_per_flop).where(rates.c.device == device)
+        rows = await self._database.read(statement)
+        return {row.model: row.seconds_per_flop for row in rows}
 
     async def save(self, device: str, model: str, seconds_per_flop: float) -> None:
         """Keep a rate in place of the one before."""
-        same = (rates.c.device == device) & (rates.c.model == model)
-        values = {"device": device, "model": model, "seconds_per_flop": seconds_per_flop}
-        async with self._database.write() as connection:
-            await connection.execute(delete(rates).where(same))
-            await connection.execute(insert(rates).values(values))
+
+        def work(transaction: Transaction) -> None:
+            statement = transaction.insert(rates).values(
+                device=device, model=model, seconds_per_flop=seconds_per_flop
+            )
+            transaction.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["device", "model"],
+                    set_={"seconds_per_flop": seconds_per_flop},
+                )
+            )
+
+        await self._database.write(work)

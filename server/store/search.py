@@ -1,7 +1,7 @@
-"""Words in prompts: one small port, two implementations, the same rules.
+"""Words of prompts: one port, two implementations, the same answers.
 
-Words are letters and digits, without case and accents; a query finds pictures whose prompt has,
-for each of its words, one that begins so. No stemming.
+Case and accents do not count, nothing is stemmed, and a word of a query finds the words that
+begin with it. Folding happens here for both databases, so neither's own rules come in.
 """
 
 from __future__ import annotations
@@ -9,92 +9,97 @@ from __future__ import annotations
 import unicodedata
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import TextClause, text
 
-from server.store.tables import images
+from server.store.database import Transaction
 
-_MAX_WORDS = 32  # of a query; more only cost time
-
-
-def words(prompt: str) -> list[str]:
-    """Return the folded words of `prompt`, in their order."""
-    folded = unicodedata.normalize("NFKD", prompt.casefold())
-    spaced = (
-        letter if letter.isalnum() else " "
-        for letter in folded
-        if not unicodedata.combining(letter)
-    )
-    return "".join(spaced).split()
+_LONGEST_WORD = 100  # longer ones are cut, in prompts and queries alike
+_MOST_WORDS = 32  # of a query
 
 
-class Search(Protocol):
-    """Finds pictures by the words of their prompts."""
+def words(prose: str) -> tuple[str, ...]:
+    """Return the folded words of `prose`: runs of letters and digits of any script."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", prose).casefold())
+    kept = (_folded(letter) for letter in folded)
+    return tuple(word[:_LONGEST_WORD] for word in "".join(kept).split())
 
-    async def add(self, connection: AsyncConnection, image_id: str, prompt: str) -> None:
-        """Index a picture within the open transaction."""
+
+def _folded(letter: str) -> str:
+    kind = unicodedata.category(letter)
+    if kind == "Mn":
+        return ""  # an accent
+    return letter if kind[0] in "LN" or kind == "Mc" else " "
+
+
+class PromptWords(Protocol):
+    """The index of prompts."""
+
+    def add(self, transaction: Transaction, image_id: str, prompt: str) -> None:
+        """Take in a new picture's prompt."""
         ...
 
-    async def remove(self, connection: AsyncConnection, image_id: str) -> None:
-        """Forget a picture within the open transaction."""
+    def remove(self, transaction: Transaction, image_id: str) -> None:
+        """Forget a picture that is deleted in the same transaction."""
         ...
 
-    def condition(self, query: str) -> ColumnElement[bool] | None:
-        """Return the condition on `images`, None when the query holds no word."""
+    def condition(self, query: str) -> TextClause | None:
+        """Return the condition on images that `query` is; None: it has no words, all match."""
         ...
 
 
-class SqliteSearch:
-    """FTS5."""
+class SqliteWords:
+    """FTS5. The id is a word of the index too, so that a row is found again without a scan."""
 
-    async def add(self, connection: AsyncConnection, image_id: str, prompt: str) -> None:
-        """Index a picture within the open transaction."""
-        await connection.execute(
-            text("INSERT INTO image_words (image_id, words) VALUES (:image_id, :words)"),
-            {"image_id": image_id, "words": " ".join(words(prompt))},
+    def add(self, transaction: Transaction, image_id: str, prompt: str) -> None:
+        """See PromptWords."""
+        statement = text("INSERT INTO image_words (image_id, words) VALUES (:id, :words)")
+        transaction.execute(statement.bindparams(id=image_id, words=" ".join(words(prompt))))
+
+    def remove(self, transaction: Transaction, image_id: str) -> None:
+        """See PromptWords."""
+        statement = text(
+            "DELETE FROM image_words WHERE rowid IN"
+            " (SELECT rowid FROM image_words WHERE image_words MATCH :id)"
         )
+        transaction.execute(statement.bindparams(id=f'image_id : "{image_id}"'))
 
-    async def remove(self, connection: AsyncConnection, image_id: str) -> None:
-        """Forget a picture within the open transaction."""
-        await connection.execute(
-            text("DELETE FROM image_words WHERE image_id = :image_id"), {"image_id": image_id}
-        )
-
-    def condition(self, query: str) -> ColumnElement[bool] | None:
-        """Return the condition on `images`, None when the query holds no word."""
-        found = words(query)[:_MAX_WORDS]
-        if not found:
+    def condition(self, query: str) -> TextClause | None:
+        """See PromptWords."""
+        asked = words(query)[:_MOST_WORDS]
+        if not asked:
             return None
-        # Words hold letters and digits alone, so nothing in them can be an operator.
-        match = " ".join(f'"{word}"*' for word in found)
-        clause = text("SELECT image_id FROM image_words WHERE image_words MATCH :match")
-        return images.c.id.in_(clause.bindparams(match=match).columns(images.c.id))
-
-
-class PostgresSearch:
-    """A tsvector of our own words: its parser, which would split them otherwise, is not asked."""
-
-    async def add(self, connection: AsyncConnection, image_id: str, prompt: str) -> None:
-        """Index a picture within the open transaction."""
-        await connection.execute(
-            text(
-                "INSERT INTO image_words (image_id, words) "
-                "VALUES (:image_id, array_to_tsvector(CAST(:words AS text[])))"
-            ),
-            {"image_id": image_id, "words": sorted(set(words(prompt)))},
+        condition = text(
+            "images.id IN (SELECT image_id FROM image_words WHERE image_words MATCH :words)"
         )
+        match = " AND ".join(f'"{word}" *' for word in asked)
+        return condition.bindparams(words=f"words : ({match})")
 
-    async def remove(self, connection: AsyncConnection, image_id: str) -> None:
-        """Forget a picture within the open transaction."""
-        await connection.execute(
-            text("DELETE FROM image_words WHERE image_id = :image_id"), {"image_id": image_id}
+
+class PostgresWords:
+    """tsvector, built from our words as they are: PostgreSQL's own parser stays out."""
+
+    def add(self, transaction: Transaction, image_id: str, prompt: str) -> None:
+        """See PromptWords."""
+        statement = text(
+            "INSERT INTO image_words (image_id, words)"
+            " VALUES (:id, array_to_tsvector(CAST(:words AS text[])))"
         )
+        transaction.execute(statement.bindparams(id=image_id, words=sorted(set(words(prompt)))))
 
-    def condition(self, query: str) -> ColumnElement[bool] | None:
-        """Return the condition on `images`, None when the query holds no word."""
-        found = words(query)[:_MAX_WORDS]
-        if not found:
+    def remove(self, transaction: Transaction, image_id: str) -> None:
+        """Do nothing: the row goes with its image's."""
+
+    def condition(self, query: str) -> TextClause | None:
+        """See PromptWords."""
+        asked = words(query)[:_MOST_WORDS]
+        if not asked:
             return None
-        match = " & ".join(f"'{word}':*" for word in found)
-        clause = text("SELECT image_id FROM image_words WHERE words @@ CAST(:match AS tsquery)")
-        return images.c.id.in_(clause.bindparams(match=match).columns(images.c.id))
+        condition = text(
+            "images.id IN (SELECT image_id FROM image_words WHERE words @@ CAST(:words AS tsquery))"
+        )
+        return condition.bindparams(words=" & ".join(f"'{word}':*" for word in asked))
+
+
+def prompt_words(dialect: str) -> PromptWords:
+    """Return the index's implementation for a database."""
+    return PostgresWords() if dialect == "postgresql" else SqliteWords()

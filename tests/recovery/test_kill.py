@@ -88,7 +88,7 @@ def test_fifty_jobs_survive_kills_at_random_moments(
 def test_the_same_seed_draws_the_same_picture_after_a_kill(
     tmp_path: Path, scribble_models: Path
 ) -> None:
-    request = {"prompt": "a fox", "seed": 5, "num_inference_steps": 40}
+    request: dict[str, Any] = {"prompt": "a fox", "seed": 5, "num_inference_steps": 40}
     with ServerProcess(tmp_path / "data", scribble_models) as server:
         undisturbed = server.wait_for(server.submit(**request)["id"])
         job = server.submit(**request)

@@ -1,13 +1,14 @@
-"""Run by Alembic: migrates on the connection that `server.store.migrate` opened."""
+"""What Alembic runs for each command; the connection and its transaction are the caller's."""
+
+from __future__ import annotations
 
 from alembic import context
 
-from server.store.tables import metadata
+from server.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    render_as_batch=True,
-    transaction_per_migration=False,
+    transactional_ddl=True,  # SQLite can, though Alembic assumes that it cannot
 )
 context.run_migrations()

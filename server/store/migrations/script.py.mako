@@ -7,10 +7,8 @@ from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """Go up."""
+    """Change the tables."""
     ${upgrades if upgrades else "pass"}
