@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -188,6 +189,7 @@ def configure_logs(settings: Settings) -> None:
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

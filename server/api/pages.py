@@ -15,7 +15,9 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-SESSION_COOKIE: Final = "greenroom_session"
+from server.api.auth import COOKIE
+from server.api.signin import signed_in
+
 PAGE_FOLDER: Final = Path(__file__).parent / "page"
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
@@ -50,12 +52,14 @@ class PageFiles(StaticFiles):
 def install_pages(app: FastAPI) -> None:
     """Serve `/`, `/signin`, `/docs` and `/static/...`.
 
-    Without a session cookie `/` and `/docs` are the sign-in page. The cookie is only looked for,
-    not judged, here: the pages hold no data, and every route that does judges it.
+    Without a session cookie `/` and `/docs` are the sign-in page; `/?token=` signs in. The cookie
+    is only looked for, not judged, here: the pages hold no data, every route that does judges it.
     """
     documents = {name: (PAGE_FOLDER / f"{name}.html").read_text("utf-8") for name in _DOCUMENTS}
 
-    async def home(request: Request) -> HTMLResponse:
+    async def home(request: Request) -> Response:
+        if "token" in request.query_params:  # the link that the server prints
+            return signed_in(request, request.query_params["token"])
         return _document(documents["index" if _has_session(request) else "signin"])
 
     async def reference(request: Request) -> HTMLResponse:
@@ -73,14 +77,15 @@ _DOCUMENTS: Final = ("index", "signin", "reference")
 
 
 def _has_session(request: Request) -> bool:
-    return SESSION_COOKIE in request.cookies
+    return COOKIE in request.cookies
 
 
 def _document(html: str) -> HTMLResponse:
     headers = {
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
         "Cache-Control": "no-cache",
-        "Referrer-Policy": "no-referrer",  # a sign-in link holds the token
+        # Not "no-referrer": forms would then name no Origin, and the door would refuse them.
+        "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
         "Vary": "Cookie",
     }

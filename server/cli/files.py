@@ -81,5 +81,6 @@ def _write(path: Path, data: bytes, mode: str) -> None:
             file.write(data)
             file.flush()
         except OSError:
-            path.unlink(missing_ok=True)  # half a picture is worse than none
+            if path.is_file():  # not a device
+                path.unlink()  # half a picture is worse than none
             raise

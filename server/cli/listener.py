@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -15,15 +16,22 @@ from server.app import configure_logs, create_app
 from server.cli.serve import welcome
 from server.settings import Settings, admin_token
 
-_LAST_ANSWERS_SECONDS = 5  # open answers may end; streams are told to
+_LAST_ANSWERS_SECONDS = 5  # for answers under way; streams are ended at once
 
 
 class Listener(uvicorn.Server):
     """A uvicorn server that leaves signals to `run` and tells when it listens."""
 
-    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        on_listening: Callable[[], None],
+        on_stopping: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._on_listening = on_listening
+        self._on_stopping = on_stopping
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -34,6 +42,14 @@ class Listener(uvicorn.Server):
         """Listen, then say so."""
         await super().startup(sockets)
         self._on_listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End streams, let the other answers finish, then close."""
+        self._on_stopping()
+        # Whoever still waits for a job is cut off below. Its job goes on at the next start, so
+        # that is no error, and no traceback belongs into the log.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
 
 
 def run(settings: Settings, bound: socket.socket, url: str) -> None:
@@ -59,7 +75,11 @@ async def _serve(settings: Settings, bound: socket.socket, url: str) -> None:
         server_header=False,
         timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
-    listener = Listener(config, lambda: welcome(settings, url, _token_to_show(settings)))
+    listener = Listener(
+        config,
+        on_listening=lambda: welcome(settings, url, _token_to_show(settings)),
+        on_stopping=lambda: app.state.services.streams.close(),
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, listener.handle_exit, number, None)

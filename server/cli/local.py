@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
+
+import structlog
 
 from server.cli.console import CommandError
 from server.cli.drawing import News, Step, Waiting
@@ -27,6 +30,9 @@ from server.services.pictures import make_safe
 if TYPE_CHECKING:
     from server.cli.drawing import Drawer
     from server.settings import Settings
+
+
+_LOOK_SECONDS = 0.1
 
 
 class _Sources:
@@ -50,6 +56,8 @@ class _Sources:
 @asynccontextmanager
 async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
     """Start a worker on the first device and stop it at the end."""
+    # What the worker's keeper notes is for servers; here errors are told as errors.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     registry = Registry(settings.models, settings.data_dir, models_dir=settings.weights_dir)
     sources = _Sources()
     worker = EngineWorker(
@@ -93,7 +101,7 @@ class LocalDrawer:
         await self._make_demonstration(info.id)
         self._registry.engine_model(info.id)  # raises what is missing, before the worker starts
         yield Waiting("Starting the engine")
-        await self._worker.ready()
+        await self._ready()
         yield Waiting("Loading the model")
         async for news in self._generate(resolved):
             yield news
@@ -101,8 +109,23 @@ class LocalDrawer:
     async def _make_demonstration(self, model_id: str) -> None:
         """Make the small random model that a fresh install draws with, as `serve` does."""
         state, _ = self._registry.status(model_id)
-        if state is ModelState.MISSING and self._registry.info(model_id).demonstration:
-            await self._registry.pull(model_id, lambda _progress: None)
+        if state is ModelState.MISSING and self._registry.is_made_here(model_id):
+            await self._registry.pull(model_id, lambda _done, _total: None)
+
+    async def _ready(self) -> None:
+        """Wait for the worker. A server would try again for ever; a person wants to know why.
+
+        Raises:
+            CommandError: the worker could not start.
+        """
+        ready = asyncio.create_task(self._worker.ready())
+        try:
+            while not ready.done():
+                await asyncio.wait([ready], timeout=_LOOK_SECONDS)
+                if self._worker.last_error is not None:
+                    raise CommandError(f"{self._worker.last_error}; `greenroom doctor` may say why")
+        finally:
+            ready.cancel()
 
     async def _generate(self, request: ResolvedRequest) -> AsyncIterator[News]:
         per_picture = denoising_steps(request)

@@ -76,7 +76,7 @@ def welcome(settings: Settings, url: str, token: str | None) -> None:
 
     link = f"{url}/?token={token}" if token else f"{url}/  (sign in with GREENROOM_ADMIN_TOKEN)"
     rows = [
-        ("Page", link),
+        ("Open", link),
         ("API", f"{url}/v1 for OpenAI clients, {url}/api/v1 for everything"),
         ("Documents", f"{url}/docs"),
         ("Kept in", str(settings.data_dir)),
@@ -92,6 +92,6 @@ def welcome(settings: Settings, url: str, token: str | None) -> None:
     out.print()
     out.print(Text("  Greenroom", style="bold green"), Text(" is ready", style="green"), sep="")
     for name, value in rows:
-        out.print(Text(f"  {name:<10}", style="dim"), Text(value), sep="")
+        out.print(Text(f"  {name:<11}", style="dim"), Text(value), sep="")
     out.print(Text("  Ctrl-C stops it; unfinished jobs go on at the next start.", style="dim"))
     out.print()

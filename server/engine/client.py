@@ -126,7 +126,7 @@ class EngineWorker:
     def refusal(self, request: ResolvedRequest) -> Refusal | None:
         """See Provider."""
         family = self._family(request.model)
-        if family not in SCHEDULERS:
+        if family is None or family not in SCHEDULERS:
             return Refusal("model", f"no model '{request.model}' is drawn on this machine")
         names = SCHEDULERS[family]
         if request.scheduler not in (None, OWN, *names):

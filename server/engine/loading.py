@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,8 @@ def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
     """
     pipeline = _named(model, lambda: _open(model, dtype_of(device)))
     for part in model.source.parts:
-        _named(model, lambda part=part: _apply(pipeline, part))
-    if pipeline.vae.config.force_upcast:
+        _named(model, functools.partial(_apply, pipeline, part))
+    if pipeline.vae.config.force_upcast and pipeline.vae.dtype != torch.float32:
         pipeline.vae.to(torch.float32)  # this VAE overflows in half precision
     pipeline.to(device)
     return _family(model, pipeline)

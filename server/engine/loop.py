@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
@@ -47,11 +48,11 @@ _PARAMETERS_FOR_THREADS = 20_000_000
 
 def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
     """Draw what the inbox asks for, for ever."""
-    _quiet()
+    _no_bars()
     device = torch.device(device_name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     loop = Loop(inbox, outbox, device)
     outbox.put(
         Ready(
@@ -95,7 +96,7 @@ class Loop:
             self._step(self._rows)
         for row in [row for row in self._rows if row.trajectory.is_done]:
             self._rows.remove(row)
-            self._guarded(row.message, row.index, lambda row=row: self._finish(row))
+            self._guarded(row.message, row.index, functools.partial(self._finish, row))
 
     def _receive(self, *, wait: bool) -> None:
         if wait:
@@ -230,9 +231,6 @@ class Loop:
         self._inbox.picture_done(message.draw)
 
 
-def _quiet() -> None:
-    """Let no library write prompts, bars or advice into the log."""
-    diffusers.utils.logging.set_verbosity_error()
+def _no_bars() -> None:
     diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -133,3 +133,8 @@ class ActiveJobs:
         for event, watched in self._watchers.items():
             if watched == owner:
                 event.set()
+
+    def notify_all(self) -> None:
+        """Wake every watcher."""
+        for event in self._watchers:
+            event.set()

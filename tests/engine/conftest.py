@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from server.domain.models import EngineModel, Family
+from tests.engine.workers import DAMAGED, SOURCE, engine_model
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +23,22 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for family in tiny.MAKERS:
         tiny.write(family, root / family)
     return {family: root / family for family in tiny.MAKERS}
+
+
+@pytest.fixture(scope="session")
+def models(
+    model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, EngineModel]:
+    empty = tmp_path_factory.mktemp("empty")
+    return {
+        "tiny": engine_model("tiny", model_folders["sdxl"], Family.SDXL),
+        "tiny-flux": engine_model("tiny-flux", model_folders["flux"], Family.FLUX),
+        "broken": engine_model("broken", empty, Family.SDXL),
+    }
+
+
+@pytest.fixture(scope="session")
+def sources() -> dict[str, bytes]:
+    out = io.BytesIO()
+    Image.new("RGB", (200, 100), "teal").save(out, "PNG")
+    return {SOURCE: out.getvalue(), DAMAGED: b"no picture"}

@@ -89,7 +89,7 @@ class SdxlFamily:
                 timesteps.append(row.timestep.float())
                 prompts.append(conditioning.prompt_embeds)
                 pooled.append(conditioning.pooled_prompt_embeds)
-                sizes.append(row.time_ids)
+                sizes.append(_size(row))
             if row.network_guidance is not None:
                 guidances.append(row.network_guidance)
         predictions = self._pipeline.unet(
@@ -142,7 +142,7 @@ class SdxlFamily:
         shape = (1, channels, request.height // scale, request.width // scale)
         if source is None:
             noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
-            return noise * scheduler.init_noise_sigma
+            return torch.as_tensor(noise * scheduler.init_noise_sigma)
         clean = self._encode_image(source, generator)
         noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
         noisy: torch.Tensor = scheduler.add_noise(clean, noise, timestep[None])
@@ -174,6 +174,12 @@ class SdxlFamily:
             torch.tensor([guidance - 1]), embedding_dim=self._guidance_channels
         )
         return embedding.to(self._device, self._dtype)
+
+
+def _size(row: Trajectory) -> torch.Tensor:
+    if row.time_ids is None:
+        raise TypeError("a trajectory of another family")
+    return row.time_ids
 
 
 def _guidance(request: ResolvedRequest) -> float:

@@ -1,0 +1,160 @@
+"""How a worker's life ends: killed, stopped, orphaned or confused; and what follows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from server.domain.errors import WorkerDiedError
+from server.domain.events import Event, Progress
+from server.domain.models import EngineModel
+from server.engine.client import EngineWorker, WorkerState
+from tests.engine.drawing import request
+from tests.engine.workers import (
+    LONG,
+    events_of,
+    gone_within,
+    new_worker,
+    picture_of,
+    pixels_of,
+    running,
+    runs,
+)
+
+
+async def test_a_killed_worker_is_noticed_at_once_and_draws_the_same_after_its_restart(
+    models: dict[str, EngineModel],
+) -> None:
+    async with running(new_worker(models)) as worker:
+        await _killed_in_the_middle(worker)
+
+
+async def _killed_in_the_middle(worker: EngineWorker) -> None:
+    before = await picture_of(worker, request(seed=9))
+    epoch, pid = worker.epoch, worker.pid
+    drawing, waiting = worker.generate(request(**LONG)), worker.generate(request())
+    async with contextlib.aclosing(drawing), contextlib.aclosing(waiting):
+        while not isinstance(await anext(drawing), Progress):
+            pass
+        next_of_waiting = asyncio.ensure_future(anext(waiting))
+        await asyncio.sleep(0.1)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        killed_at = time.monotonic()
+        with pytest.raises(WorkerDiedError) as died:
+            await _rest_of(drawing)
+        with pytest.raises(WorkerDiedError) as died_waiting:
+            await next_of_waiting
+    assert time.monotonic() - killed_at < 1
+    assert (died.value.started, died_waiting.value.started) == (True, False)
+    assert worker.state is not WorkerState.READY
+    after = await picture_of(worker, request(seed=9))
+    assert worker.epoch == epoch + 1
+    assert worker.last_error == "the worker process ended by SIGKILL"
+    assert np.array_equal(pixels_of(before), pixels_of(after))
+
+
+async def _rest_of(stream: AsyncIterator[Event]) -> list[Event]:
+    return [event async for event in stream]
+
+
+async def test_a_stopped_process_is_noticed_and_replaced(models: dict[str, EngineModel]) -> None:
+    async with running(new_worker(models, ping_timeout_seconds=1.0)) as worker:
+        pid = worker.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(WorkerDiedError):
+            await events_of(worker, request())
+        assert worker.last_error is None or "did not answer" in worker.last_error
+        assert await gone_within(pid, 1)
+        await picture_of(worker, request())
+        assert worker.last_error is not None
+        assert "did not answer" in worker.last_error
+
+
+async def test_after_stop_there_is_no_process_and_no_drawing(
+    models: dict[str, EngineModel],
+) -> None:
+    worker = new_worker(models)
+    await worker.start()
+    async with asyncio.timeout(10):
+        while worker.pid is None:  # noqa: ASYNC110 - it has no event for this
+            await asyncio.sleep(0.01)
+    pid = worker.pid
+    await worker.stop()
+    assert worker.state is WorkerState.STOPPED
+    assert worker.loaded_models == ()
+    assert await gone_within(pid, 1)
+    with pytest.raises(WorkerDiedError):
+        await events_of(worker, request())
+
+
+_PARENT = """
+import asyncio
+from server.domain.rates import Rates
+from server.engine.client import EngineWorker
+
+async def main() -> None:
+    worker = EngineWorker(
+        "w", "cpu", infos=tuple, engine_model=None, rates=Rates(), load_source=None
+    )
+    await worker.start()
+    {wait}
+    print(worker.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("wait", ["await worker.ready()", "await asyncio.sleep(0.3)"])
+async def test_a_worker_ends_with_its_killed_parent(wait: str) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PARENT.format(wait=wait)), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    lines = [line async for line in _until_number(parent.stdout)]
+    child = int(lines[-1])
+    assert runs(child)
+    parent.kill()
+    await parent.wait()
+    assert await gone_within(child, 1)
+
+
+async def _until_number(stdout: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    async for line in stdout:
+        yield line
+        if line.strip().isdigit():
+            return
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\xff\xff\xff\xff", b"\x00\x00\x00\x03abc", b"\x00\x00\x00\x01\x80", b"\x00\x00\x00\x09half"],
+)
+async def test_garbage_ends_a_worker_with_a_status_of_its_own(garbage: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server.engine.worker"),
+            *("--fd", str(theirs.fileno()), "--device", "cpu"),
+            pass_fds=(theirs.fileno(),),
+            stderr=subprocess.PIPE,
+        )
+        theirs.close()
+        ours.sendall(garbage)
+        ours.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(10):
+            _, said = await process.communicate()
+    assert process.returncode == 3
+    assert b"the worker ends" in said
