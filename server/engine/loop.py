@@ -78,7 +78,8 @@ class Loop:
         self._outbox = outbox
         self._engine = engine_of(device)
         self._residents = Residents(
-            device, lambda models: outbox.put(ResidentsMessage(models=models))
+            device,
+            lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
         )
         self._waiting: deque[tuple[Draw, int]] = deque()
         self._rows: list[Drawing] = []
@@ -148,7 +149,7 @@ class Loop:
             DrawProgress(
                 draw=row.draw,
                 index=row.index,
-                step=row.trajectory.step_index,
+                step=row.trajectory.steps_done,
                 total_steps=row.trajectory.total_steps,
             )
         )

@@ -91,6 +91,16 @@ async def test_several_pictures_count_their_seeds_up(worker: EngineWorker) -> No
     assert np.array_equal(pixels_of(pictures[1]), pixels_of(alone))
 
 
+async def test_a_second_order_scheduler_counts_the_steps_that_were_asked_for(
+    worker: EngineWorker,
+) -> None:
+    events = await events_of(worker, request(scheduler="heun", num_inference_steps=5))
+    assert events[0] == Started(0, 5)
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps == sorted(steps)
+    assert steps[-1] == 5
+
+
 async def test_both_families_stay_loaded(worker: EngineWorker) -> None:
     await picture_of(worker, request())
     await picture_of(worker, request(**FLUX))
