@@ -7,7 +7,6 @@ each trajectory takes its own scheduler's step, so pictures of different setting
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -86,14 +85,19 @@ class Trajectory:
     @property
     def total_steps(self) -> int:
         """How many of the request's steps the picture takes; strength may leave out some."""
-        return math.ceil(len(self.timesteps) / self.scheduler.order)
+        return -(-len(self.timesteps) // self._order)
 
     @property
     def steps_done(self) -> int:
         """How many of them are done."""
         if self.is_done:
             return self.total_steps
-        return math.floor(self.step_index / self.scheduler.order)
+        return self.step_index // self._order
+
+    @property
+    def _order(self) -> int:
+        order: int = self.scheduler.order
+        return order
 
     @property
     def is_done(self) -> bool:
