@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from server.api.routes import install
 from server.domain.ids import IdMaker
@@ -38,6 +40,15 @@ from server.store.store import Store
 log = structlog.get_logger(__name__)
 
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
+
 def utc_now() -> datetime:
     """Return the time, aware and in UTC."""
     return datetime.now(UTC)
@@ -56,6 +67,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="Greenroom",
         version=version("greenroom"),
         lifespan=lifespan,
+        telemetry=NO_TELEMETRY,
+        openapi_url=None,  # ours needs a key, see api.openapi
         docs_url=None,  # the stock page loads scripts from elsewhere; ours is in api.pages
         redoc_url=None,
     )
@@ -90,10 +103,13 @@ async def _build(settings: Settings, store: Store, stack: AsyncExitStack) -> tup
     rates = Rates({m: r for device in devices for m, r in (await store.rates.all(device)).items()})
     active = ActiveJobs()
     runner = Runner(store, active, rates, new_id, utc_now, epoch)
-    workers = _workers(settings, registry, rates, store, devices)
+
+    def wake() -> None:
+        dispatcher.wake()
+
+    workers = _workers(settings, registry, rates, store, devices, wake)
     dispatcher = Dispatcher(workers, active, runner, rates)
     for worker in workers:
-        worker.on_change = dispatcher.wake
         stack.push_async_callback(worker.stop)
         await worker.start()
     stack.push_async_callback(dispatcher.stop)
@@ -130,6 +146,7 @@ async def _build(settings: Settings, store: Store, stack: AsyncExitStack) -> tup
         workers=seen,
         health=Health(store, models, seen, active, runner),
         active=active,
+        tally=runner.tally,
         allowed_hosts=settings.allowed_hosts,
         version=version("greenroom"),
     ), epoch
@@ -141,6 +158,7 @@ def _workers(
     rates: Rates,
     store: Store,
     devices: tuple[str, ...],
+    on_change: Callable[[], None],
 ) -> list[EngineWorker]:
     return [
         EngineWorker(
@@ -150,6 +168,7 @@ def _workers(
             engine_model=registry.engine_model,
             rates=rates,
             load_source=Sources(store),
+            on_change=on_change,
             preview_interval_seconds=settings.preview_interval_seconds,
         )
         for device in devices
@@ -170,6 +189,7 @@ def configure_logs(settings: Settings) -> None:
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

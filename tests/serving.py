@@ -130,7 +130,7 @@ class ServerProcess:
         response.raise_for_status()
         return response.json()
 
-    def submit(self, key: str | None = None, **request: object) -> dict[str, Any]:
+    def submit(self, key: str | None = None, **request: Any) -> dict[str, Any]:
         """Submit a job and return it."""
         headers = {} if key is None else {"Idempotency-Key": key}
         response = self.client.post("/api/v1/jobs", json=request, headers=headers)
@@ -141,9 +141,10 @@ class ServerProcess:
     def wait_for(self, job_id: str, seconds: float = 120) -> dict[str, Any]:
         """Return a job once it has ended."""
         end = time.monotonic() + seconds
+        job: dict[str, Any] = {}
         while time.monotonic() < end:
-            job: dict[str, Any] = self.get(f"/api/v1/jobs/{job_id}")
+            job = self.get(f"/api/v1/jobs/{job_id}")
             if job["state"] in ("succeeded", "failed", "cancelled"):
                 return job
             time.sleep(0.05)
-        raise TimeoutError(f"job {job_id} is still {job['state']}")
+        raise TimeoutError(f"job {job_id} is still {job.get('state')}")

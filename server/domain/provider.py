@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +45,8 @@ class Provider(Protocol):
         """Return the work in `request`."""
         ...
 
-    def generate(self, request: ResolvedRequest) -> AsyncIterator[Event]:
-        """Draw. Closing the iterator cancels within one step.
+    def generate(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]:
+        """Draw. Closing the generator cancels within one step.
 
         Raises:
             WorkerDiedError: the process that drew is gone; safe to run again.

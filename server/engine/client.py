@@ -80,6 +80,11 @@ class EngineWorker:
         self._life: asyncio.Task[None] | None = None
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it draws at once."""
+        return self.state is WorkerState.READY
+
+    @property
     def pid(self) -> int | None:
         """The process's id while there is one."""
         return None if self._session is None else self._session.process.pid

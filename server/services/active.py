@@ -80,6 +80,11 @@ class ActiveJobs:
         """Number of the newest change."""
         return self._version
 
+    @property
+    def listeners(self) -> int:
+        """Number of watchers now."""
+        return len(self._watchers)
+
     def add(self, job: Job, stored: set[int]) -> ActiveJob:
         """Take in an unfinished job."""
         self._jobs[job.id] = ActiveJob(job, stored)
@@ -128,3 +133,8 @@ class ActiveJobs:
         for event, watched in self._watchers.items():
             if watched == owner:
                 event.set()
+
+    def notify_all(self) -> None:
+        """Wake every watcher."""
+        for event in self._watchers:
+            event.set()

@@ -57,6 +57,14 @@ class Gallery:
         data = await self._store.blobs.get(row.sha256, row.format.value)
         return FileView(data, row.format.media_type, row.sha256)
 
+    async def shared_file(self, image_id: str) -> FileView:
+        """Return a picture's file, whoever's it is: for links whose signature was checked."""
+        row = await self._store.images.get(image_id)
+        if row is None:
+            raise NotFoundError(f"no picture '{image_id}'")
+        data = await self._store.blobs.get(row.sha256, row.format.value)
+        return FileView(data, row.format.media_type, row.sha256)
+
     async def thumbnail(self, image_id: str, size: ThumbnailSize, caller: Caller) -> FileView:
         """Return a small WebP; made once, then kept."""
         row = await self._row(image_id, caller)

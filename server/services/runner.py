@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -24,6 +24,7 @@ from server.domain.images import ResolvedRequest
 from server.domain.jobs import JobError, JobState
 from server.domain.rates import Rates
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.tally import Tally
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ class Drawer(Protocol):
     @property
     def device(self) -> str: ...  # noqa: D102
 
-    def generate(self, request: ResolvedRequest) -> AsyncIterator[Event]: ...  # noqa: D102
+    def generate(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]: ...  # noqa: D102
 
 
 def job_error(error: AppError) -> JobError:
@@ -70,6 +71,7 @@ class Runner:
         self._new_id = new_id
         self._now = now
         self._epoch = epoch
+        self.tally = Tally()
         self._storage_down: str | None = None
         self._kept_rates: dict[tuple[str, str], float] = {}
 
@@ -88,7 +90,7 @@ class Runner:
         request = job.resolved.model_copy(
             update={"num_images": 1, "seed": job.resolved.seed + index}
         )
-        async with aclosing(_closable(worker.generate(request))) as events:
+        async with aclosing(worker.generate(request)) as events:
             async for event in events:
                 await self._take(active, index, event, worker)
 
@@ -103,6 +105,7 @@ class Runner:
             lambda: self._store.jobs.finish(active.job.id, state, at=self._now(), error=kept)
         )
         self._active.end(active.job.id)
+        self.tally.job(state)
         for task in active.tasks - {asyncio.current_task()}:
             task.cancel()
         log.info(
@@ -172,6 +175,7 @@ class Runner:
         image = self._stored(active, index, event, worker)
         await self.persist(lambda: self._store.keep_image(image, event.data))
         active.stored.add(index)
+        self.tally.picture(image.model, image.served_by, event.duration_seconds)
         await self._learn(active, event, worker)
         log.info(
             "image.generated",
@@ -210,14 +214,3 @@ class Runner:
         if kept is None or abs(rate / kept - 1) > _RATE_CHANGE:
             await self.persist(lambda: self._store.rates.save(worker.device, model, rate))
             self._kept_rates[worker.device, model] = rate
-
-
-async def _closable(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    """Yield from `events` and close it, so that leaving early cancels the work behind it."""
-    try:
-        async for event in events:
-            yield event
-    finally:
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()

@@ -12,6 +12,7 @@ from server.services.health import Health
 from server.services.keys import Keys
 from server.services.models import Models
 from server.services.streams import Streams
+from server.services.tally import Tally
 from server.services.uploads import Uploads
 from server.services.workers import Workers
 
@@ -29,5 +30,6 @@ class Services:
     workers: Workers
     health: Health
     active: ActiveJobs
+    tally: Tally
     allowed_hosts: Sequence[str]
     version: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -51,11 +51,17 @@ class Streams:
         self._active = active
         self._dispatcher = dispatcher
         self._recent: deque[StateEvent] = deque(maxlen=_REMEMBERED)
+        self._closed = False
         store.on_event = self._on_event
+
+    def close(self) -> None:
+        """End all streams: the server stops. Listeners come back and miss nothing."""
+        self._closed = True
+        self._active.notify_all()
 
     async def subscribe(
         self, caller: Caller, *, job_id: str | None = None, after: int | None = None
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Yield the caller's events; with `job_id` only that job's, ending after its last.
 
         Args:
@@ -73,7 +79,7 @@ class Streams:
             position = _Position(await self._store.events.latest_id(), 0)
             async for event in self._beginning(caller, job_id, after, position):
                 yield event
-            while not over and (job_id is None or job_id not in position.ended):
+            while not (self._closed or over or job_id in position.ended):
                 async for event in self._news(caller, job_id, position):
                     yield event
                 if job_id is not None and job_id in position.ended:

@@ -1,0 +1,1 @@
+"""The HTTP form of Greenroom: one module a surface, mounted by `server.api.routes`."""

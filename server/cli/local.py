@@ -1,0 +1,140 @@
+"""Draws in this process, without a server: the registry, one worker, no database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from server.cli.console import CommandError
+from server.cli.drawing import News, Step, Waiting
+from server.domain.errors import NotFoundError
+from server.domain.events import Failed, Picture, Progress
+from server.domain.ids import IdMaker
+from server.domain.images import ImageRequest, ResolvedRequest
+from server.domain.models import ModelState
+from server.domain.rates import Rates
+from server.domain.resolve import resolve
+from server.domain.work import denoising_steps
+from server.engine.client import EngineWorker
+from server.engine.devices import find_devices
+from server.registry.registry import Registry
+from server.services.pictures import make_safe
+
+if TYPE_CHECKING:
+    from server.cli.drawing import Drawer
+    from server.settings import Settings
+
+
+_LOOK_SECONDS = 0.1
+
+
+class _Sources:
+    """The one source picture of this command, as the worker asks for it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._new_id = IdMaker(time.time)
+
+    def add(self, data: bytes) -> str:
+        key = self._new_id()
+        self._kept[key] = data
+        return key
+
+    async def __call__(self, source_id: str) -> bytes:
+        if source_id not in self._kept:
+            raise NotFoundError(f"no source picture '{source_id}'")
+        return self._kept[source_id]
+
+
+@asynccontextmanager
+async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
+    """Start a worker on the first device and stop it at the end."""
+    # What the worker's keeper notes is for servers; here errors are told as errors.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    registry = Registry(settings.models, settings.data_dir, models_dir=settings.weights_dir)
+    sources = _Sources()
+    worker = EngineWorker(
+        "local",
+        find_devices(settings.devices)[0],
+        infos=registry.infos,
+        engine_model=registry.engine_model,
+        rates=Rates(),
+        load_source=sources,
+        preview_interval_seconds=settings.preview_interval_seconds,
+    )
+    await worker.start()
+    try:
+        yield LocalDrawer(registry, worker, sources, settings.max_upload_megapixels * 1_000_000)
+    finally:
+        await worker.stop()
+
+
+class LocalDrawer:
+    """This process and its worker."""
+
+    def __init__(
+        self, registry: Registry, worker: EngineWorker, sources: _Sources, max_pixels: int
+    ) -> None:
+        self._registry = registry
+        self._worker = worker
+        self._sources = sources
+        self._max_pixels = max_pixels
+
+    async def parameters(self, model: str | None) -> frozenset[str]:
+        """Return what `model` takes, as the registry declares it."""
+        return frozenset(parameter.name for parameter in self._registry.info(model).parameters)
+
+    async def draw(self, request: ImageRequest, source: bytes | None) -> AsyncGenerator[News]:
+        """Draw with the worker; closing this cancels within one step."""
+        if source is not None:
+            safe = await asyncio.to_thread(make_safe, source, max_pixels=self._max_pixels)
+            request = request.model_copy(update={"image": self._sources.add(safe.png)})
+        info = self._registry.info(request.model)
+        resolved = resolve(request, info, seed=secrets.randbelow(2**32))
+        await self._make_demonstration(info.id)
+        self._registry.engine_model(info.id)  # raises what is missing, before the worker starts
+        yield Waiting("Starting the engine")
+        await self._ready()
+        yield Waiting("Loading the model")
+        async for news in self._generate(resolved):
+            yield news
+
+    async def _make_demonstration(self, model_id: str) -> None:
+        """Make the small random model that a fresh install draws with, as `serve` does."""
+        state, _ = self._registry.status(model_id)
+        if state is ModelState.MISSING and self._registry.is_made_here(model_id):
+            await self._registry.pull(model_id, lambda _progress: None)
+
+    async def _ready(self) -> None:
+        """Wait for the worker. A server would try again for ever; a person wants to know why.
+
+        Raises:
+            CommandError: the worker could not start.
+        """
+        ready = asyncio.create_task(self._worker.ready())
+        try:
+            while not ready.done():
+                await asyncio.wait([ready], timeout=_LOOK_SECONDS)
+                if self._worker.last_error is not None:
+                    raise CommandError(f"{self._worker.last_error}; `greenroom doctor` may say why")
+        finally:
+            ready.cancel()
+
+    async def _generate(self, request: ResolvedRequest) -> AsyncIterator[News]:
+        per_picture = denoising_steps(request)
+        total = per_picture * request.num_images
+        async with aclosing(self._worker.generate(request)) as events:
+            async for event in events:
+                if isinstance(event, Progress):
+                    yield Step(event.index * per_picture + event.step, total, None)
+                elif isinstance(event, Picture):
+                    yield event
+                elif isinstance(event, Failed):
+                    raise CommandError(f"{event.error.title}: {event.error.detail}")

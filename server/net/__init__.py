@@ -1,0 +1,1 @@
+"""The way out: fetching addresses that callers name, safely."""

@@ -1,0 +1,149 @@
+"""The tables. A change here needs a migration; a test compares the two on both databases."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
+
+from server.domain.images import ImageRequest, ResolvedRequest
+from server.domain.jobs import JobError
+from server.domain.recipes import Recipe
+from server.store.columns import Json, Prose, UtcTime, Word
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("owner", Word, nullable=False),
+    Column("key_id", Word, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("priority", Word, nullable=False),
+    Column("request", Json(ImageRequest), nullable=False),
+    Column("resolved", Json(ResolvedRequest), nullable=False),
+    Column("flops", Double, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Column("deadline_at", UtcTime),
+    Column("attempt", Integer, nullable=False),
+    Column("deaths", Integer, nullable=False),
+    Column("error", Json(JobError)),
+    Column("epoch", Word),  # of the server process that runs it; meaningless unless running
+    Column("idempotency_key", Word),
+    Column("request_hash", Word, nullable=False),
+    UniqueConstraint("owner", "idempotency_key", name="jobs_idempotency"),
+    Index("jobs_owner", "owner", "id"),
+    Index("jobs_state", "state", "id"),
+)
+
+# A row is here before its file is, and goes after it: what no picture or upload refers to is a
+# leftover, or on its way this moment.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", Word, primary_key=True),
+    Column("suffix", Word, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("owner", Word, nullable=False),
+    Column("job_id", Word, ForeignKey("jobs.id", name="images_job"), nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("sha256", Word, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("format", Word, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("prompt", Prose, nullable=False),
+    Column("model", Word, nullable=False),
+    Column("served_by", Word, nullable=False),
+    Column("duration_seconds", Double, nullable=False),
+    Column("recipe", Json(Recipe), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("job_id", "index", name="images_place"),
+    ForeignKeyConstraint(
+        ["sha256", "format"], ["blobs.sha256", "blobs.suffix"], name="images_blob"
+    ),
+    Index("images_owner", "owner", "id"),
+    Index("images_sha256", "sha256"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("owner", Word, nullable=False),
+    Column("sha256", Word, nullable=False),
+    Column("format", Word, nullable=False),  # always png; half of the blob's key
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    ForeignKeyConstraint(
+        ["sha256", "format"], ["blobs.sha256", "blobs.suffix"], name="uploads_blob"
+    ),
+    Index("uploads_owner", "owner", "id"),
+    Index("uploads_sha256", "sha256"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("name", Prose, nullable=False),
+    Column("owner", Word, nullable=False),
+    Column("scopes", Word, nullable=False),  # separated by spaces
+    Column("prefix", Word, nullable=False),
+    Column("secret_hash", Word, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("last_used_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    UniqueConstraint("secret_hash", name="keys_secret"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("owner", Word, nullable=False),
+    Column("job_id", Word, ForeignKey("jobs.id", name="events_job"), nullable=False),
+    Column("type", Word, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("image_id", Word),  # no foreign key: a picture may be deleted, its event stays
+    Column("error", Json(JobError)),
+    Index("events_owner", "owner", "id"),
+    Index("events_job_id", "job_id", "id"),
+    sqlite_autoincrement=True,  # a number is never given twice: listeners remember the last one
+)
+
+rates = Table(
+    "rates",
+    metadata,
+    Column("device", Word, primary_key=True),
+    Column("model", Word, primary_key=True),
+    Column("seconds_per_flop", Double, nullable=False),
+)
+
+about = Table(
+    "about",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("value", Word, nullable=False),
+)

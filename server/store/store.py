@@ -1,0 +1,145 @@
+"""Everything that is kept, behind one door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, union_all
+
+from server.domain.gallery import StoredImage, Upload
+from server.domain.streams import StateEvent
+from server.store import schema
+from server.store.blobs import BlobStore
+from server.store.database import Database, Transaction
+from server.store.events import EventRepository
+from server.store.images import ImageRepository
+from server.store.jobs import JobRepository
+from server.store.keys import KeyRepository
+from server.store.migrate import migrate
+from server.store.rates import RateRepository
+from server.store.uploads import UPLOAD_SUFFIX, UploadRepository
+from server.store.vault import Vault
+
+
+def utc_now() -> datetime:
+    """Return the time, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+class Store:
+    """Rows and files. Made by `open`, ended by `close`."""
+
+    def __init__(
+        self, database: Database, files: BlobStore | None, now: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._vault = None if files is None else Vault(database, files)
+        self.jobs = JobRepository(database, now)
+        self.images = ImageRepository(database, self._vault)
+        self.uploads = UploadRepository(database, self._vault)
+        self.keys = KeyRepository(database)
+        self.events = EventRepository(database)
+        self.rates = RateRepository(database)
+
+    @classmethod
+    async def open(
+        cls, url: str, blobs_url: str | None = None, *, now: Callable[[], datetime] = utc_now
+    ) -> Store:
+        """Open the database, bring its tables up to date and remove what a kill left of files.
+
+        Args:
+            url: sqlite:///file or postgresql://user@host/name.
+            blobs_url: a folder or s3://bucket/prefix. Only the server that holds
+                `server.store.lock.server_lock` may name it, since it sweeps; None: rows alone.
+            now: the clock, for events that come with no time of their own.
+
+        Raises:
+            StorageUnavailableError, StorageFullError: what is wrong and what helps.
+        """
+        async with AsyncExitStack() as undo:
+            database = Database.at(url)
+            undo.push_async_callback(database.close)
+            await migrate(database)
+            files = None if blobs_url is None else await BlobStore.open(blobs_url)
+            if files is not None:
+                undo.push_async_callback(files.close)
+            store = cls(database, files, now)
+            if files is not None:
+                await store.blobs.sweep()
+            undo.pop_all()
+        return store
+
+    async def close(self) -> None:
+        """Let writes end, then close connections and threads."""
+        await self._database.close()
+        if self._files is not None:
+            await self._files.close()
+
+    @property
+    def blobs(self) -> Vault:
+        """The files. Only of a store that was opened with them."""
+        if self._vault is None:
+            raise ValueError("this store was opened without blobs_url")
+        return self._vault
+
+    @property
+    def on_event(self) -> Callable[[StateEvent], None] | None:
+        """Hears of every state event, after its transaction committed, in commit order.
+
+        It is called between two writes, so it must be quick and must not raise.
+        """
+        return self._database.on_event
+
+    @on_event.setter
+    def on_event(self, listener: Callable[[StateEvent], None] | None) -> None:
+        self._database.on_event = listener
+
+    async def keep_image(self, image: StoredImage, data: bytes) -> tuple[StoredImage, bool]:
+        """Keep a picture's file and row, both or neither, whoever is killed and whenever.
+
+        Returns:
+            The row, and whether it is new: a rerun keeps what is stored.
+
+        Raises:
+            StorageFullError, StorageUnavailableError: nothing was kept; try again later.
+        """
+        return await self.blobs.keep(
+            image.sha256, image.format, data, lambda: self.images.add(image)
+        )
+
+    async def keep_upload(self, upload: Upload, data: bytes) -> Upload:
+        """Keep an upload's file and row, both or neither."""
+        row, _ = await self.blobs.keep(
+            upload.sha256, UPLOAD_SUFFIX, data, lambda: self.uploads.add(upload)
+        )
+        return row
+
+    async def greatest_id(self) -> str | None:
+        """Return the greatest id of all jobs, images, uploads and keys."""
+        tables = (schema.jobs, schema.images, schema.uploads, schema.keys)
+        rows = await self._database.read(
+            union_all(*(select(func.max(table.c.id)) for table in tables))
+        )
+        return max((row[0] for row in rows if row[0] is not None), default=None)
+
+    async def check(self) -> None:
+        """Write and read one row, and write one file.
+
+        Raises:
+            StorageFullError, StorageUnavailableError: which of the two, and what helps.
+        """
+        said = utc_now().isoformat()
+
+        def work(transaction: Transaction) -> None:
+            statement = transaction.insert(schema.about).values(name="checked_at", value=said)
+            transaction.execute(
+                statement.on_conflict_do_update(index_elements=["name"], set_={"value": said})
+            )
+
+        await self._database.write(work)
+        await self._database.read(select(schema.about).where(schema.about.c.name == "checked_at"))
+        if self._vault is not None:
+            await self._vault.check()
