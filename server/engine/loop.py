@@ -41,6 +41,7 @@ from server.engine.residents import Residents
 
 log = logging.getLogger(__name__)
 
+EXIT_DEVICE_ERROR = 4
 _ENCODERS = 2
 # Below this a step is shorter than the time threads need to meet.
 _PARAMETERS_FOR_THREADS = 20_000_000
@@ -203,6 +204,10 @@ class Loop:
             work()
         except AppError as error:
             self._fail(message, index, error)
+        except torch.AcceleratorError:
+            # After a fault of the device every later call fails too: only a new process helps.
+            log.exception("draw %d ended with the device in error", message.draw)
+            os._exit(EXIT_DEVICE_ERROR)
         except Exception as error:
             log.exception("draw %d failed", message.draw)
             self._fail(
@@ -234,4 +239,4 @@ class Loop:
 
 def _no_bars() -> None:
     diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()
