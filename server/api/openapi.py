@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -65,9 +66,18 @@ def _document(app: FastAPI) -> dict[str, Any]:
         [(Problem, "serialization"), (OpenAIError, "serialization")],
         ref_template="#/components/schemas/{model}",
     )
+    _drop_framework_errors(document)
     schemas = document["components"]["schemas"]
     schemas.update(errors["$defs"])
-    for unused in ("HTTPValidationError", "ValidationError"):  # ours are problems
-        schemas.pop(unused, None)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _drop_framework_errors(document: dict[str, Any]) -> None:
+    """Take out the framework's own form of a validation error, which is never answered."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
+                del operation["responses"]["422"]

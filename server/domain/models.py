@@ -80,6 +80,7 @@ class ModelState(StrEnum):
     READY = "ready"  # its files are here
     MISSING = "missing"  # `greenroom models pull` fetches them
     UNPINNED = "unpinned"  # `greenroom models pin` resolves the revision first
+    UNSUPPORTED = "unsupported"  # it needs what this version cannot do; `reason` says what
     BROKEN = "broken"  # the entry or its files are wrong; `reason` says how
 
 

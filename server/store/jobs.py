@@ -26,7 +26,8 @@ _ENDED: dict[JobState, EventType] = {
 
 
 def _job(row: Row[Any]) -> Job:
-    return Job.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name
+    known = row._mapping  # noqa: SLF001 - SQLAlchemy's public name
+    return Job.model_validate({name: known[name] for name in Job.model_fields})
 
 
 class JobRepository:
@@ -74,6 +75,14 @@ class JobRepository:
                 parameter="Idempotency-Key",
             )
         return row, created
+
+    async def by_key(self, owner: str, idempotency_key: str) -> Job | None:
+        """Return the job that `owner` sent under a key, if there is one."""
+        statement = select(*_COLUMNS).where(
+            jobs.c.owner == owner, jobs.c.idempotency_key == idempotency_key
+        )
+        rows = await self._database.read(statement)
+        return _job(rows[0]) if rows else None
 
     async def get(self, job_id: str, owner: str | None = None) -> Job | None:
         """Return a job, if there is one and `owner` may see it."""

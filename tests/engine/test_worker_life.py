@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator
 
 import numpy as np
-import psutil
 import pytest
 
 from server.domain.errors import WorkerDiedError
@@ -29,6 +28,7 @@ from tests.engine.workers import (
     picture_of,
     pixels_of,
     running,
+    runs,
 )
 
 
@@ -92,7 +92,8 @@ async def test_after_stop_there_is_no_process_and_no_drawing(
             await asyncio.sleep(0.01)
     pid = worker.pid
     await worker.stop()
-    assert (worker.state, worker.pid) == (WorkerState.STOPPED, None)
+    assert worker.state is WorkerState.STOPPED
+    assert worker.loaded_models == ()
     assert await gone_within(pid, 1)
     with pytest.raises(WorkerDiedError):
         await events_of(worker, request())
@@ -124,7 +125,7 @@ async def test_a_worker_ends_with_its_killed_parent(wait: str) -> None:
     assert parent.stdout is not None
     lines = [line async for line in _until_number(parent.stdout)]
     child = int(lines[-1])
-    assert psutil.pid_exists(child)
+    assert runs(child)
     parent.kill()
     await parent.wait()
     assert await gone_within(child, 1)
