@@ -110,7 +110,7 @@ class LocalDrawer:
         """Make the small random model that a fresh install draws with, as `serve` does."""
         state, _ = self._registry.status(model_id)
         if state is ModelState.MISSING and self._registry.is_made_here(model_id):
-            await self._registry.pull(model_id, lambda _progress: None)
+            await self._registry.pull(model_id, lambda _done, _total: None)
 
     async def _ready(self) -> None:
         """Wait for the worker. A server would try again for ever; a person wants to know why.
