@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
@@ -41,9 +42,23 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            error.headers = {"Allow": ", ".join(_methods(app, request))}
         named = problems.framework_error(error.status_code)
         if named is not None:
             return answer_error(request.scope, named)
         if request.scope["path"].startswith(OPENAI_PREFIX):
             return openai_errors.bare_error(error.status_code, error.headers)
         return problems.bare_problem(error.status_code, error.headers)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """Return what the address does take; the framework names one route's methods only."""
+    path = getattr(request.scope.get("route"), "path", None)
+    found = {
+        method
+        for context in iter_route_contexts(app.routes)
+        if context.path == path
+        for method in context.methods or ()
+    }
+    return sorted(found)

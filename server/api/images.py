@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import BeforeValidator
 
 from server.api.auth import CallerDep, ServicesDep
 from server.api.files import IfNoneMatch, documented_file, file_response
@@ -17,6 +18,13 @@ from server.services.views import ImageView
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 
 ImageId = Annotated[Id, Path(description="Id of a picture")]
+
+
+def _number(text: object) -> object:
+    """Return what an address says as a number; a Literal takes nothing else."""
+    return int(text) if isinstance(text, str) and text.isdecimal() else text
+
+
 MEDIA_TYPES = tuple(kind.media_type for kind in ImageFormat)
 
 
@@ -82,7 +90,9 @@ async def get_image_thumbnail(
     caller: CallerDep,
     services: ServicesDep,
     if_none_match: IfNoneMatch = None,
-    size: Annotated[ThumbnailSize, Query(description="Longer side in pixels")] = 256,
+    size: Annotated[
+        ThumbnailSize, BeforeValidator(_number), Query(description="Longer side in pixels")
+    ] = 256,
 ) -> Response:
     """Return a WebP whose longer side is `size`."""
     file = await services.gallery.thumbnail(image_id, size, caller)

@@ -39,7 +39,7 @@ def signed_link(request: Request, link_key: bytes, image_id: str) -> str:
     summary="Open a link to a picture",
     operation_id="open_link",
     response_class=Response,
-    responses={**documented_file(*MEDIA_TYPES), **documented(400, 403, 404)},
+    responses={**documented_file(*MEDIA_TYPES), **documented(400, 403, 404, 500)},
 )
 async def open_link(
     image_id: ImageId,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -10,9 +11,21 @@ from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 
 from server.api.openai_errors import OpenAIError
+from server.api.openai_views import CompletedImage, PartialImage
 from server.api.problems import Problem
+from server.services.views import PreviewView, ProgressView, StateView
 
 PATH = "/openapi.json"
+# Beside what the routes' signatures say: errors, and the data of events.
+_MORE_MODELS = (
+    Problem,
+    OpenAIError,
+    StateView,
+    ProgressView,
+    PreviewView,
+    PartialImage,
+    CompletedImage,
+)
 router = APIRouter(include_in_schema=False)
 
 _DESCRIPTION = """\
@@ -61,13 +74,22 @@ def _document(app: FastAPI) -> dict[str, Any]:
         tags=_TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    _, errors = models_json_schema(
-        [(Problem, "serialization"), (OpenAIError, "serialization")],
+    _, more = models_json_schema(
+        [(model, "serialization") for model in _MORE_MODELS],
         ref_template="#/components/schemas/{model}",
     )
+    _drop_framework_errors(document)
     schemas = document["components"]["schemas"]
-    schemas.update(errors["$defs"])
-    for unused in ("HTTPValidationError", "ValidationError"):  # ours are problems
-        schemas.pop(unused, None)
+    schemas.update(more["$defs"])
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _drop_framework_errors(document: dict[str, Any]) -> None:
+    """Take out the framework's own form of a validation error, which is never answered."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
+                del operation["responses"]["422"]

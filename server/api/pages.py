@@ -52,8 +52,8 @@ class PageFiles(StaticFiles):
 def install_pages(app: FastAPI) -> None:
     """Serve `/`, `/signin`, `/docs` and `/static/...`.
 
-    Without a session cookie `/` and `/docs` are the sign-in page. The cookie is only looked for,
-    not judged, here: the pages hold no data, and every route that does judges it.
+    Without a session cookie `/` and `/docs` are the sign-in page; `/?token=` signs in. The cookie
+    is only looked for, not judged, here: the pages hold no data, every route that does judges it.
     """
     documents = {name: (PAGE_FOLDER / f"{name}.html").read_text("utf-8") for name in _DOCUMENTS}
 
@@ -84,7 +84,8 @@ def _document(html: str) -> HTMLResponse:
     headers = {
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
         "Cache-Control": "no-cache",
-        "Referrer-Policy": "no-referrer",  # a sign-in link holds the token
+        # Not "no-referrer": forms would then name no Origin, and the door would refuse them.
+        "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
         "Vary": "Cookie",
     }

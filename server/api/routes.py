@@ -26,7 +26,7 @@ from server.api import (
 )
 from server.api.answers import install_handlers
 from server.api.auth import need_admin, need_generate
-from server.api.bodies import MAX_JSON_BYTES
+from server.api.bodies import BodyCap
 from server.api.guard import Guard
 from server.api.observe import Observe
 from server.api.pages import install_pages
@@ -39,6 +39,7 @@ DRAWING: tuple[APIRouter, ...] = (
     events.router,
     images.router,
     models.router,
+    uploads.router,
     signin.private,
     openapi.router,
     metrics.router,
@@ -56,27 +57,20 @@ def install(app: FastAPI, *, allowed_hosts: Sequence[str]) -> None:
     common = problems.documented(401, 403, 422, 500, 503)
     drawing, admin = [Depends(need_generate)], [Depends(need_admin)]
     for router in OPEN:
-        app.include_router(router, max_body_size=MAX_JSON_BYTES)
+        app.include_router(router)
     for router in DRAWING:
-        app.include_router(
-            router, dependencies=drawing, responses=common, max_body_size=MAX_JSON_BYTES
-        )
+        app.include_router(router, dependencies=drawing, responses=common)
     for router in ADMINISTRATION:
-        app.include_router(
-            router, dependencies=admin, responses=common, max_body_size=MAX_JSON_BYTES
-        )
-    # These read their bodies by hand, against a cap from the settings.
-    app.include_router(uploads.router, dependencies=drawing, responses=common)
-    app.include_router(models.upload_router, dependencies=admin, responses=common)
+        app.include_router(router, dependencies=admin, responses=common)
     app.include_router(
         openai.router,
         dependencies=drawing,
         responses=openai_errors.documented(400, 401, 403, 500, 503),
-        max_body_size=MAX_JSON_BYTES,
     )
     install_pages(app)
     install_handlers(app)
     openapi.install_openapi(app)
     app.state.http_metrics = metrics.HttpMetrics()
+    app.add_middleware(BodyCap)
     app.add_middleware(Guard, allowed_hosts=allowed_hosts)
     app.add_middleware(Observe, metrics=app.state.http_metrics)  # last added: outermost

@@ -37,7 +37,7 @@ def signed_in(request: Request, token: str) -> Response:
 
 
 @public.post("/signin")
-async def sign_in(request: Request, token: Annotated[str, Form(max_length=200)]) -> Response:
+async def sign_in(request: Request, token: Annotated[str, Form(max_length=200)] = "") -> Response:
     """Sign in with the token of the printed link."""
     return signed_in(request, token)
 

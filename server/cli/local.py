@@ -109,7 +109,7 @@ class LocalDrawer:
     async def _make_demonstration(self, model_id: str) -> None:
         """Make the small random model that a fresh install draws with, as `serve` does."""
         state, _ = self._registry.status(model_id)
-        if state is ModelState.MISSING and self._registry.info(model_id).demonstration:
+        if state is ModelState.MISSING and self._registry.is_made_here(model_id):
             await self._registry.pull(model_id, lambda _done, _total: None)
 
     async def _ready(self) -> None:

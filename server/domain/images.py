@@ -15,7 +15,9 @@ MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
+# U+0000 is no text: PostgreSQL keeps none, and a file's metadata would end there.
+Text = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS, pattern=r"^[^\x00]*$")]
+Prompt = Annotated[Text, StringConstraints(min_length=1)]
 
 
 class Frozen(BaseModel):
@@ -53,7 +55,7 @@ class ImageRequest(Frozen):
 
     prompt: Prompt
     model: ModelId | None = Field(default=None, description="Id or alias; absent: the default")
-    negative_prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
+    negative_prompt: Text | None = None
     width: int | None = Field(default=None, ge=16, le=4096, multiple_of=8)
     height: int | None = Field(default=None, ge=16, le=4096, multiple_of=8)
     aspect_ratio: str | None = Field(

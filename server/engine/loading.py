@@ -43,7 +43,7 @@ def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
     pipeline = _named(model, lambda: _open(model, dtype_of(device)))
     for part in model.source.parts:
         _named(model, functools.partial(_apply, pipeline, part))
-    if pipeline.vae.config.force_upcast:
+    if pipeline.vae.config.force_upcast and pipeline.vae.dtype != torch.float32:
         pipeline.vae.to(torch.float32)  # this VAE overflows in half precision
     pipeline.to(device)
     return _family(model, pipeline)

@@ -42,7 +42,7 @@ def fit(vae: AutoencoderKL, scale: float, shift: float) -> PreviewFactors:
         scale: latents of the sampler are (latents of the VAE - shift) * scale.
         shift: see `scale`.
     """
-    card = _test_card().to(vae.device, vae.dtype)
+    card = calibration_card().to(vae.device, vae.dtype)
     latents = vae.encode(card).latent_dist.mode()
     painted = vae.decode(latents).sample.float()
     small = functional.adaptive_avg_pool2d(painted, latents.shape[-2:])
@@ -68,11 +68,7 @@ def denoised(trajectory: Trajectory) -> torch.Tensor:
     return kept if isinstance(kept, torch.Tensor) else trajectory.latents
 
 
-def _with_constant(pixels: torch.Tensor) -> torch.Tensor:
-    return torch.cat([pixels, pixels.new_ones(len(pixels), 1)], dim=1)
-
-
-def _test_card() -> torch.Tensor:
+def calibration_card() -> torch.Tensor:
     """Return (1, 3, size, size) in -1..1: smooth colours, blocks of colour, and stripes."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, 4, 4, generator=generator)
@@ -85,3 +81,7 @@ def _test_card() -> torch.Tensor:
     card[..., half:] = blocks[..., half:]
     card[..., half // 2 : half : 8, :half] = 1.0
     return (card * 2 - 1).clamp(-1, 1)
+
+
+def _with_constant(pixels: torch.Tensor) -> torch.Tensor:
+    return torch.cat([pixels, pixels.new_ones(len(pixels), 1)], dim=1)

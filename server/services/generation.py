@@ -86,7 +86,7 @@ class Generation:
             ConflictError: `idempotency_key` was used for another request.
         """
         resolved, info = await self._resolve(request, caller)
-        if idempotency_key is None:
+        if not await self._is_known(caller, idempotency_key):
             self._refuse_when_full(caller)
         job = self._job(request, resolved, info, caller)
         row, created = await self._store.jobs.add(
@@ -98,6 +98,12 @@ class Generation:
             self._dispatcher.push(active)
             log.info("job.queued", job_id=row.id, model=info.id, owner=caller.owner)
         return await self._view(row)
+
+    async def _is_known(self, caller: Caller, idempotency_key: str | None) -> bool:
+        """Return whether this is a resend: it is answered even when the queue is full."""
+        if idempotency_key is None:
+            return False
+        return await self._store.jobs.by_key(caller.owner, idempotency_key) is not None
 
     async def estimate(self, request: ImageRequest, caller: Caller) -> EstimateView:
         """Return what `request` would take, without drawing it."""

@@ -23,10 +23,6 @@ from server.engine.families.flux import FluxFamily
 from server.engine.families.sdxl import SdxlFamily
 from tests.engine.drawing import begin, finish, request
 
-# diffusers turns a tensor into an array in a way that numpy 2 warns about.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning:diffusers"
-)
 TOLERANCE = 1e-4
 SDXL_NAMES = sorted(schedulers.SCHEDULERS[Family.SDXL])
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import AsyncIterator
 
 import numpy as np
-import psutil
 import pytest
+import pytest_asyncio
 
 from server.domain.errors import WorkerDiedError
 from server.domain.events import Event, Progress
@@ -29,17 +29,21 @@ from tests.engine.workers import (
     picture_of,
     pixels_of,
     running,
+    runs,
 )
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worker(models: dict[str, EngineModel]) -> AsyncIterator[EngineWorker]:
+    async with running(new_worker(models, ping_timeout_seconds=3.0)) as ready:
+        yield ready
 
 
 async def test_a_killed_worker_is_noticed_at_once_and_draws_the_same_after_its_restart(
-    models: dict[str, EngineModel],
+    worker: EngineWorker,
 ) -> None:
-    async with running(new_worker(models)) as worker:
-        await _killed_in_the_middle(worker)
-
-
-async def _killed_in_the_middle(worker: EngineWorker) -> None:
     before = await picture_of(worker, request(seed=9))
     epoch, pid = worker.epoch, worker.pid
     drawing, waiting = worker.generate(request(**LONG)), worker.generate(request())
@@ -68,18 +72,15 @@ async def _rest_of(stream: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in stream]
 
 
-async def test_a_stopped_process_is_noticed_and_replaced(models: dict[str, EngineModel]) -> None:
-    async with running(new_worker(models, ping_timeout_seconds=1.0)) as worker:
-        pid = worker.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(WorkerDiedError):
-            await events_of(worker, request())
-        assert worker.last_error is None or "did not answer" in worker.last_error
-        assert await gone_within(pid, 1)
-        await picture_of(worker, request())
-        assert worker.last_error is not None
-        assert "did not answer" in worker.last_error
+async def test_a_stopped_process_is_noticed_and_replaced(worker: EngineWorker) -> None:
+    pid = worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDiedError, match="did not answer for 3 seconds"):
+        await events_of(worker, request())
+    assert await gone_within(pid, 1)
+    await picture_of(worker, request())
+    assert worker.pid != pid
 
 
 async def test_after_stop_there_is_no_process_and_no_drawing(
@@ -92,7 +93,8 @@ async def test_after_stop_there_is_no_process_and_no_drawing(
             await asyncio.sleep(0.01)
     pid = worker.pid
     await worker.stop()
-    assert (worker.state, worker.pid) == (WorkerState.STOPPED, None)
+    assert worker.state is WorkerState.STOPPED
+    assert worker.loaded_models == ()
     assert await gone_within(pid, 1)
     with pytest.raises(WorkerDiedError):
         await events_of(worker, request())
@@ -124,7 +126,7 @@ async def test_a_worker_ends_with_its_killed_parent(wait: str) -> None:
     assert parent.stdout is not None
     lines = [line async for line in _until_number(parent.stdout)]
     child = int(lines[-1])
-    assert psutil.pid_exists(child)
+    assert runs(child)
     parent.kill()
     await parent.wait()
     assert await gone_within(child, 1)

@@ -22,6 +22,7 @@ from server.engine.client import EngineWorker
 
 SOURCE = "0" * 26
 DAMAGED = "1" * 26
+HUGE = "3" * 26
 # So many steps that no machine draws it before a test is through with it.
 LONG = {"num_inference_steps": 150, "width": 512, "height": 512}
 
@@ -89,13 +90,14 @@ async def gone_within(pid: int, seconds: float) -> bool:
     """Return whether process `pid` ends in time; a zombie that nobody reaped counts as ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if not _runs(pid):
+        if not runs(pid):
             return True
         await asyncio.sleep(0.02)
     return False
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Return whether process `pid` is there and more than a zombie."""
     try:
         os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

@@ -38,7 +38,7 @@ def test_a_full_disk_makes_pictures_wait_until_there_is_room(
     require("a mount namespace (unshare -rm)", present=can_mount())
     data = tmp_path / "data"
     data.mkdir()
-    with ServerProcess(data, scribble_models, prefix=small_disk(data, 4096)) as server:
+    with ServerProcess(data, scribble_models, prefix=small_disk(data, 16_384)) as server:
         assert server.process is not None
         inside = Path(f"/proc/{server.process.pid}/root") / data.relative_to("/")
         jobs = [server.submit(prompt="a fox", seed=i, num_inference_steps=30) for i in range(3)]
@@ -76,6 +76,6 @@ def test_a_locked_database_makes_work_wait(tmp_path: Path, scribble_models: Path
 def test_two_servers_on_one_data_folder_are_refused(tmp_path: Path, scribble_models: Path) -> None:
     with ServerProcess(tmp_path / "data", scribble_models) as first:
         second = ServerProcess(first.data_dir, scribble_models)
-        with pytest.raises(RuntimeError, match="Another server"):
+        with pytest.raises(RuntimeError, match="already serves this data"):
             second.start()
         second.client.close()

@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from server.api.pages import PAGE_FOLDER, SESSION_COOKIE, install_pages
+from server.api.auth import COOKIE
+from server.api.pages import PAGE_FOLDER, install_pages
 
 TOKENS = (PAGE_FOLDER / "css" / "tokens.css").read_text("utf-8")
 SURFACES = ("bg", "panel", "card", "control", "stage", "frame", "pool")
@@ -77,7 +78,7 @@ def test_without_a_cookie_the_page_and_the_reference_are_the_sign_in_page(
 ) -> None:
     for path, heading in (("/", "<title>Greenroom"), ("/docs", "<title>API reference")):
         assert "<title>Sign in" in client.get(path).text
-        client.cookies.set(SESSION_COOKIE, "anything")
+        client.cookies.set(COOKIE, "anything")
         assert heading in client.get(path).text
         client.cookies.clear()
 

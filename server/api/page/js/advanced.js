@@ -8,6 +8,11 @@ import { fill, h, icon } from "./dom.js";
 import { advanced as declaredBy } from "./draft.js";
 import { m } from "./messages.js";
 
+/**
+ * @typedef {{draft: Draft, setValue: (name: string, value: string|number|null) => void,
+ *   setSeed: (seed: number|null) => void}} Edit
+ */
+
 const MAX_SEED = 2 ** 53 - 1; // the largest integer that JSON keeps exact
 
 /** @param {App} app */
@@ -19,6 +24,7 @@ export function advanced({ draft, catalogue }) {
     icon("advanced", 16), h("strong", {}, m.form.advanced), said, icon("right", 16),
   );
   let drawnFor = "";
+  let ours = false;
 
   /** @param {boolean} shown */
   function open(shown) {
@@ -28,15 +34,28 @@ export function advanced({ draft, catalogue }) {
   function draw() {
     said.textContent = summary(draft);
     const fields = declaredBy(draft.chosenModel);
-    // Drawn again only for another model or other values than these fields hold: the focus stays.
-    const now = JSON.stringify([fields, body.contains(document.activeElement) ? "" : [draft.values, draft.seed]]);
-    if (now === drawnFor || body.contains(document.activeElement)) return;
+    const now = JSON.stringify([fields, draft.values, draft.seed]);
+    const same = ours || now === drawnFor;
     drawnFor = now;
-    fill(body, fields.map((declared) => field(draft, declared)), seedField(draft));
+    if (!same) fill(body, fields.map((declared) => field(edit, declared)), seedField(edit));
   }
+  /**
+   * A change from these fields: they show it already, and drawn again they would lose the focus.
+   * @param {() => void} change
+   */
+  function quietly(change) {
+    ours = true;
+    change();
+    ours = false;
+  }
+  /** @type {Edit} */
+  const edit = {
+    draft,
+    setValue: (name, value) => quietly(() => draft.setValue(name, value)),
+    setSeed: (seed) => quietly(() => draft.set({ seed })),
+  };
   draft.addEventListener("change", draw);
   catalogue.addEventListener("change", draw);
-  body.addEventListener("focusout", () => queueMicrotask(draw));
   draw();
   return h("section", { "aria-label": m.form.advanced }, line, body);
 }
@@ -52,27 +71,27 @@ function summary(draft) {
   ].filter((words) => words !== null).join(" · ");
 }
 
-/** @param {Draft} draft @param {Parameter} declared */
-function field(draft, declared) {
+/** @param {Edit} edit @param {Parameter} declared */
+function field(edit, declared) {
   const id = `parameter-${declared.name}`;
   const label = h("label", { for: id }, m.parameters[declared.name] ?? declared.name);
   const hint = declared.description ? h("span", { class: "hint", id: `${id}-hint` }, declared.description) : null;
   const full = declared.type === "string" ? " full" : "";
-  return h("div", { class: `parameter${full}` }, label, control(draft, declared, id), hint);
+  return h("div", { class: `parameter${full}` }, label, control(edit, declared, id), hint);
 }
 
-/** @param {Draft} draft @param {Parameter} declared @param {string} id */
-function control(draft, declared, id) {
-  const value = draft.values[declared.name];
+/** @param {Edit} edit @param {Parameter} declared @param {string} id */
+function control(edit, declared, id) {
+  const value = edit.draft.values[declared.name];
   const shared = { id, class: "input", "aria-describedby": declared.description ? `${id}-hint` : null };
   if (declared.options.length) {
     const options = declared.options.map((option) => h("option", { value: option, selected: option === (value ?? declared.default) }, option));
-    return h("select", { ...shared, onchange: (/** @type {any} */ event) => draft.setValue(declared.name, same(event.target.value, declared)) }, options);
+    return h("select", { ...shared, onchange: (/** @type {any} */ event) => edit.setValue(declared.name, same(event.target.value, declared)) }, options);
   }
   if (declared.type === "string") {
-    return h("textarea", { ...shared, rows: 2, maxlength: 2000, value: value ?? declared.default ?? "", oninput: (/** @type {any} */ event) => draft.setValue(declared.name, same(event.target.value, declared)) });
+    return h("textarea", { ...shared, rows: 2, maxlength: 2000, value: value ?? declared.default ?? "", oninput: (/** @type {any} */ event) => edit.setValue(declared.name, same(event.target.value, declared)) });
   }
-  return numberInput(shared, declared, value, (chosen) => draft.setValue(declared.name, chosen));
+  return numberInput(shared, declared, value, (chosen) => edit.setValue(declared.name, chosen));
 }
 
 /** The model's own value is not kept, so that it follows the model. @param {string} value @param {Parameter} declared */
@@ -110,15 +129,16 @@ function numberInput(shared, declared, value, choose) {
   return input;
 }
 
-/** @param {Draft} draft */
-function seedField(draft) {
-  const input = h("input", { id: "seed", class: "input", inputmode: "numeric", pattern: "[0-9]*", maxlength: 16, autocomplete: "off", value: draft.seed === null ? "" : String(draft.seed), placeholder: m.form.newSeed, "aria-describedby": "seed-hint" });
+/** @param {Edit} edit */
+function seedField(edit) {
+  const { seed } = edit.draft;
+  const input = h("input", { id: "seed", class: "input", inputmode: "numeric", pattern: "[0-9]*", maxlength: 16, autocomplete: "off", value: seed === null ? "" : String(seed), placeholder: m.form.newSeed, "aria-describedby": "seed-hint" });
   input.addEventListener("input", () => {
     const digits = input.value.replace(/\D/g, "");
     if (digits !== input.value) input.value = digits;
-    draft.set({ seed: digits === "" ? null : Math.min(Number(digits), MAX_SEED) });
+    edit.setSeed(digits === "" ? null : Math.min(Number(digits), MAX_SEED));
   });
-  const renew = h("button", { type: "button", class: "button", onclick: () => { input.value = ""; draft.set({ seed: null }); } }, m.form.seedNew);
+  const renew = h("button", { type: "button", class: "button", onclick: () => { input.value = ""; edit.setSeed(null); } }, m.form.seedNew);
   return h(
     "div", { class: "parameter full" }, h("label", { for: "seed" }, m.form.seed),
     h("div", { class: "beside" }, input, renew), h("span", { class: "hint", id: "seed-hint" }, m.form.seedHint),
