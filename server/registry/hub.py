@@ -69,6 +69,7 @@ class Hub:
         """Return the files of a commit."""
         from huggingface_hub.hf_api import RepoFile
 
+        await self.commit(repo, commit)  # fails at once where the listing would try for long
         tree = await self._ask(
             repo, lambda api: list(api.list_repo_tree(repo, recursive=True, revision=commit))
         )
