@@ -87,14 +87,6 @@ class JobRepository:
         rows = await self._database.read(statement)
         return _job(rows[0]) if rows else None
 
-    async def by_key(self, owner: str, idempotency_key: str) -> Job | None:
-        """Return the job that `owner` sent under this key."""
-        statement = select(*_COLUMNS).where(
-            jobs.c.owner == owner, jobs.c.idempotency_key == idempotency_key
-        )
-        rows = await self._database.read(statement)
-        return _job(rows[0]) if rows else None
-
     async def list(
         self, owner: str, *, cursor: str | None, limit: int, states: Sequence[JobState] = ()
     ) -> Page[Job]:
