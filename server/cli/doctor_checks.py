@@ -69,11 +69,12 @@ def device_facts(settings: Settings) -> Facts:
             timeout=_PATIENCE_SECONDS,
             check=False,
         )
-        last = done.stdout.strip().splitlines()[-1:] or [""]
-        return Facts.model_validate_json(last[0])
     except subprocess.TimeoutExpired:
         return Facts(error=f"torch did not answer within {_PATIENCE_SECONDS} seconds")
-    except (ValidationError, OSError):
+    last = done.stdout.strip().splitlines()[-1:] or [""]
+    try:
+        return Facts.model_validate_json(last[0])
+    except ValidationError:
         said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         return Facts(error=f"torch cannot be used: {said[0]}; run `make setup` again")
 

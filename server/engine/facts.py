@@ -6,6 +6,7 @@ when a broken build ends the process that imports it.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -55,10 +56,9 @@ def _xformers() -> str:
     if not torch.cuda.is_available():
         return f"{installed}, not used without CUDA"
     try:
-        from xformers.ops import memory_efficient_attention
-
+        ops = importlib.import_module("xformers.ops")
         row = torch.zeros(1, 8, 1, 64, device="cuda", dtype=torch.float16)
-        memory_efficient_attention(row, row, row)
+        ops.memory_efficient_attention(row, row, row)
     except (ImportError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         return f"{installed}, does not run here ({type(error).__name__})"
     return f"{installed}, runs"

@@ -11,13 +11,13 @@ from tests.cli.running import greenroom
 from tests.registry.yaml_files import HEAD, ONE, entry
 
 
-def report(**settings: str | Path) -> tuple[int, dict[str, Any]]:
+def report(**settings: Any) -> tuple[int, dict[str, Any]]:
     done = greenroom("doctor", "--json", **settings)
     return done.code, json.loads(done.out)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> dict[str, str | Path]:
+def settings(tmp_path: Path) -> dict[str, Any]:
     big = entry("big", needs_vram_gib="100000")
     (tmp_path / "models.yaml").write_text(HEAD + ONE + big + entry("untold"))
     return {"models": tmp_path / "models.yaml", "data_dir": tmp_path / "data"}
@@ -28,7 +28,7 @@ def said(told: dict[str, Any], name: str) -> list[tuple[str, str]]:
 
 
 def test_a_sound_machine_passes_and_nothing_is_made(
-    settings: dict[str, str | Path], tmp_path: Path
+    settings: dict[str, Any], tmp_path: Path
 ) -> None:
     code, told = report(**settings)
     assert code == 0
@@ -38,7 +38,7 @@ def test_a_sound_machine_passes_and_nothing_is_made(
     assert not (tmp_path / "data").exists()
 
 
-def test_every_model_gets_a_plan_with_its_reason(settings: dict[str, str | Path]) -> None:
+def test_every_model_gets_a_plan_with_its_reason(settings: dict[str, Any]) -> None:
     told = report(**settings)[1]["models"]
     plans = {plan["id"]: (plan["fits"], plan["plan"], plan["why"]) for plan in told}
     assert plans["big"][:2] == (False, "none")
@@ -50,7 +50,7 @@ def test_every_model_gets_a_plan_with_its_reason(settings: dict[str, str | Path]
     )
 
 
-def test_what_is_wrong_is_told_and_fails(settings: dict[str, str | Path], tmp_path: Path) -> None:
+def test_what_is_wrong_is_told_and_fails(settings: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "models.yaml").write_text(HEAD + ONE + entry("bad", colour="red"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "greenroom.db").write_bytes(b"no database at all" * 100)
@@ -62,7 +62,7 @@ def test_what_is_wrong_is_told_and_fails(settings: dict[str, str | Path], tmp_pa
 
 
 def test_a_sound_database_is_read_without_being_changed(
-    settings: dict[str, str | Path], tmp_path: Path
+    settings: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
     file = tmp_path / "data" / "greenroom.db"
@@ -75,7 +75,7 @@ def test_a_sound_database_is_read_without_being_changed(
 
 
 def test_a_database_that_does_not_answer_is_told_without_its_password(
-    settings: dict[str, str | Path],
+    settings: dict[str, Any],
 ) -> None:
     pytest.importorskip("psycopg")
     url = "postgresql://ann:secret-word@127.0.0.1:1/none"

@@ -36,6 +36,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=8,
 )
+SOURCES = dict.fromkeys(SourceEntry.model_fields, VALUES)
 ENTRIES = st.fixed_dictionaries(
     {}, optional=dict.fromkeys(ModelEntry.model_fields, VALUES)
 ) | st.fixed_dictionaries(

@@ -14,6 +14,7 @@ from server.domain.images import ImageRequest
 from server.domain.models import Family, ModelState
 from server.domain.resolve import OPTIONAL_PARAMETERS, resolve
 from server.engine.schedulers import SCHEDULERS as ENGINE_SCHEDULERS
+from server.registry.overlay import Fields
 from server.registry.parameters import PARAMETERS, SCHEDULERS
 from server.registry.registry import Registry
 from tests.registry.yaml_files import HEAD, ONE, entry, registry
@@ -141,7 +142,7 @@ def test_an_edit_of_the_file_is_seen_at_once(tmp_path: Path) -> None:
 
 def test_an_added_model_is_written_and_a_wrong_one_is_not(tmp_path: Path) -> None:
     found = registry(tmp_path, HEAD + ONE)
-    fields = {
+    fields: Fields = {
         "id": "two",
         "name": "Two",
         "family": "sdxl",
