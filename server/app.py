@@ -114,7 +114,7 @@ async def _build(settings: Settings, store: Store, stack: AsyncExitStack) -> tup
         await worker.start()
     stack.push_async_callback(dispatcher.stop)
     seen = Workers(workers, dispatcher)
-    models = Models(registry, seen.loaded_models)
+    models = Models(registry, seen.loaded_models, settings.weights_dir)
     stack.push_async_callback(models.stop)
     models.prepare_default()
     generation = Generation(

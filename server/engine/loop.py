@@ -41,6 +41,7 @@ from server.engine.residents import Residents
 
 log = logging.getLogger(__name__)
 
+EXIT_DEVICE_ERROR = 4
 _ENCODERS = 2
 # Below this a step is shorter than the time threads need to meet.
 _PARAMETERS_FOR_THREADS = 20_000_000
@@ -78,7 +79,8 @@ class Loop:
         self._outbox = outbox
         self._engine = engine_of(device)
         self._residents = Residents(
-            device, lambda models: outbox.put(ResidentsMessage(models=models))
+            device,
+            lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
         )
         self._waiting: deque[tuple[Draw, int]] = deque()
         self._rows: list[Drawing] = []
@@ -148,7 +150,7 @@ class Loop:
             DrawProgress(
                 draw=row.draw,
                 index=row.index,
-                step=row.trajectory.step_index,
+                step=row.trajectory.steps_done,
                 total_steps=row.trajectory.total_steps,
             )
         )
@@ -202,6 +204,10 @@ class Loop:
             work()
         except AppError as error:
             self._fail(message, index, error)
+        except torch.AcceleratorError:
+            # After a fault of the device every later call fails too: only a new process helps.
+            log.exception("draw %d ended with the device in error", message.draw)
+            os._exit(EXIT_DEVICE_ERROR)
         except Exception as error:
             log.exception("draw %d failed", message.draw)
             self._fail(
@@ -233,4 +239,4 @@ class Loop:
 
 def _no_bars() -> None:
     diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()

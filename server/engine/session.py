@@ -81,7 +81,7 @@ class Session:
         ping_timeout_seconds: how long it may leave a ping unanswered; its reader answers even
             while it draws, so silence means that it is stopped or gone.
         stall_timeout_seconds: how long one step, or the loading of one model, may take.
-        on_change: called when `ready`, `residents` or `ended` change.
+        on_change: called when `ready`, `residents`, `loading` or `ended` change.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Session:
         self.process = process
         self.ready: Ready | None = None
         self.residents: tuple[str, ...] = ()
+        self.loading: str | None = None
         self.ended = False
         self._ping_timeout = ping_timeout_seconds
         self._stall_timeout = stall_timeout_seconds
@@ -164,7 +165,7 @@ class Session:
                 self.ready = message
                 self._on_change()
             case Residents():
-                self.residents = message.models
+                self.residents, self.loading = message.models, message.loading
                 self._on_change()
             case Pong():
                 self._stalled_seconds = message.stalled_seconds

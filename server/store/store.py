@@ -12,7 +12,7 @@ from server.domain.gallery import StoredImage, Upload
 from server.domain.streams import StateEvent
 from server.store import schema
 from server.store.blobs import BlobStore
-from server.store.database import Database, Transaction
+from server.store.database import Database
 from server.store.events import EventRepository
 from server.store.images import ImageRepository
 from server.store.jobs import JobRepository
@@ -131,15 +131,8 @@ class Store:
         Raises:
             StorageFullError, StorageUnavailableError: which of the two, and what helps.
         """
-        said = utc_now().isoformat()
-
-        def work(transaction: Transaction) -> None:
-            statement = transaction.insert(schema.about).values(name="checked_at", value=said)
-            transaction.execute(
-                statement.on_conflict_do_update(index_elements=["name"], set_={"value": said})
-            )
-
-        await self._database.write(work)
+        values = {"name": "checked_at", "value": utc_now().isoformat()}
+        await self._database.write(lambda t: t.put(schema.about, values, ["name"]))
         await self._database.read(select(schema.about).where(schema.about.c.name == "checked_at"))
         if self._vault is not None:
             await self._vault.check()

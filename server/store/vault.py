@@ -19,7 +19,7 @@ from sqlalchemy import and_, delete, exists, or_, select
 
 from server.domain.errors import StorageFullError, StorageUnavailableError
 from server.store.blobs import BlobFile, BlobStore
-from server.store.database import Database, Transaction
+from server.store.database import Database
 from server.store.schema import about, blobs, images, uploads
 
 T = TypeVar("T")
@@ -105,14 +105,8 @@ class Vault:
 
     async def stage(self, sha256: str, suffix: str, size_bytes: int) -> None:
         """Write the row of a file that is about to be put. The first step of `keep`."""
-
-        def work(transaction: Transaction) -> None:
-            statement = transaction.insert(blobs).values(
-                sha256=sha256, suffix=suffix, size_bytes=size_bytes
-            )
-            transaction.execute(statement.on_conflict_do_nothing())
-
-        await self._database.write(work)
+        values = {"sha256": sha256, "suffix": suffix, "size_bytes": size_bytes}
+        await self._database.write(lambda t: t.add(blobs, values, ["sha256", "suffix"]))
 
     async def check(self) -> None:
         """Write one small file.
@@ -160,12 +154,8 @@ class Vault:
         statement = select(about.c.value).where(about.c.name == "database_id")
         if rows := await self._database.read(statement):
             return str(rows[0].value)
-
-        def work(transaction: Transaction) -> None:
-            fresh = {"name": "database_id", "value": secrets.token_hex(16)}
-            transaction.execute(transaction.insert(about).values(fresh).on_conflict_do_nothing())
-
-        await self._database.write(work)
+        fresh = {"name": "database_id", "value": secrets.token_hex(16)}
+        await self._database.write(lambda t: t.add(about, fresh, ["name"]))
         return await self._database_id()
 
     async def _strangers(self) -> AsyncIterator[list[BlobFile]]:

@@ -22,6 +22,7 @@ from server.engine.client import EngineWorker
 
 SOURCE = "0" * 26
 DAMAGED = "1" * 26
+HUGE = "3" * 26
 # So many steps that no machine draws it before a test is through with it.
 LONG = {"num_inference_steps": 150, "width": 512, "height": 512}
 
