@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,13 +30,20 @@ def main() -> None:
 
 def measure(data_dir: Path) -> Results:
     """Return all figures, measured in `data_dir`."""
+    _say("Starting servers")
     figures = start.measure(data_dir)
     with serving(data_dir) as server:
         wait_until_ready(server)
         device, model = _facts(server)
+        _say("Drawing pairs, bare and served")
         figures += overhead.measure(server, _folder(data_dir, model))
+        _say("Asking for health under load")
         figures += health.measure(server)
     return results(device, model, figures)
+
+
+def _say(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)
 
 
 def _facts(server: Running) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def test_models_say_their_state_and_the_way_on(visitor: Visitor, server: ServerP
     visitor.go("Models")
     models = server.get("/api/v1/models")["items"]
     expect(visitor.page.locator("article.card")).to_have_count(len(models))
-    expect(visitor.page.get_by_text("Demonstration model").first).to_be_visible()
+    expect(visitor.page.locator("article").get_by_text("Demonstration model").first).to_be_visible()
     expect(visitor.page.get_by_role("heading", name="From the demonstration")).to_be_visible()
     expect(visitor.page.locator(".command", has_text="greenroom models p").first).to_be_visible()
 
