@@ -54,6 +54,7 @@ class Hub:
             token: for gated models; None: HF_TOKEN or what `hf auth login` kept.
             endpoint: another hub; None: HF_ENDPOINT or huggingface.co.
         """
+        quiet()
         self._downloader = downloader
         self._token = token
         self._endpoint = endpoint
@@ -220,7 +221,6 @@ def _present_bytes(folder: Path, chosen: Sequence[HubFile]) -> int:
 
 
 def _api(endpoint: str | None, token: str | None) -> HfApi:
-    quiet()
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=endpoint, token=token, library_name="greenroom")

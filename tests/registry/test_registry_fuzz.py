@@ -36,8 +36,9 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=8,
 )
+SOURCES = dict.fromkeys(SourceEntry.model_fields, VALUES)
 ENTRIES = st.fixed_dictionaries(
-    {}, optional={key: VALUES for key in ModelEntry.model_fields}
+    {}, optional=dict.fromkeys(ModelEntry.model_fields, VALUES)
 ) | st.fixed_dictionaries(
     {
         "id": st.text(string.ascii_lowercase, min_size=1, max_size=2),
@@ -47,9 +48,11 @@ ENTRIES = st.fixed_dictionaries(
         "gated": st.booleans(),
         "description": st.just("x"),
         "sizes": st.sampled_from([{"1:1": "128x128"}, "set", {"1:1": "8x8"}]),
-        "source": st.fixed_dictionaries({}, optional={k: VALUES for k in SourceEntry.model_fields}),
+        "source": st.fixed_dictionaries(
+            {}, optional=dict.fromkeys(SourceEntry.model_fields, VALUES)
+        ),
     },
-    optional={key: VALUES for key in ("defaults", "limits", "parts", "base", "without", "styles")},
+    optional=dict.fromkeys(("defaults", "limits", "parts", "base", "without", "styles"), VALUES),
 )
 
 

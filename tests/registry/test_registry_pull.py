@@ -55,6 +55,11 @@ def pinned(**more: str) -> str:
     return entry("mine", source=f"{{hub: ann/model, revision: {COMMIT}, {fields}}}")
 
 
+def names(folder: Path) -> set[str]:
+    """Return all files under `folder`."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
 def quiet(done: int, total: int | None) -> None:
     del done, total
 
@@ -89,7 +94,7 @@ async def test_only_what_a_pipeline_needs_is_fetched(hub: FakeHub, tmp_path: Pat
     await found.pull("mine", lambda done, total: seen.append((done, total)))
     assert found.status("mine") == (ModelState.READY, None)
     folder = Path(found.engine_model("mine").source.path)
-    here = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    here = names(folder)
     parts = ("unet", "vae", "text_encoder", "text_encoder_2")
     assert here == {
         "model_index.json",
@@ -168,7 +173,7 @@ async def test_a_wrong_checksum_is_thrown_away(name: str, hub: FakeHub, tmp_path
     found = made(tmp_path, hub, pinned())
     with pytest.raises(ModelUnavailableError, match="does not have the checksum"):
         await found.pull("mine", quiet)
-    assert not list((tmp_path / "data" / "models").rglob(f"{Path(name).name}*.part"))
+    assert not [left for left in names(tmp_path) if left.endswith(".part")]
     hub.damaged.clear()
     await found.pull("mine", quiet)
     assert found.status("mine")[0] is ModelState.READY
@@ -215,7 +220,7 @@ async def test_a_repo_with_pickles_only_is_refused(hub: FakeHub, tmp_path: Path)
     files = hub.repos["ann/model"].files
     for name in [n for n in files if n.startswith("vae/") and n.endswith(".safetensors")]:
         del files[name]
-    with pytest.raises(ModelUnavailableError, match="'vae' of this repo has no .safetensors"):
+    with pytest.raises(ModelUnavailableError, match="'vae' of this repo has no"):
         await made(tmp_path, hub, pinned()).pull("mine", quiet)
 
 
@@ -223,7 +228,7 @@ async def test_a_file_name_of_a_repo_cannot_leave_the_folder(hub: FakeHub, tmp_p
     files = hub.repos["ann/model"].files
     files["unet/../../../../../../escaped.json"] = b"{}"
     await made(tmp_path, hub, pinned()).pull("mine", quiet)
-    assert not list(tmp_path.rglob("escaped.json"))
+    assert not [name for name in names(tmp_path) if name.endswith("escaped.json")]
 
 
 async def test_a_part_is_one_file_on_top_of_a_base(hub: FakeHub, tmp_path: Path) -> None:
@@ -306,7 +311,8 @@ async def test_a_file_at_an_address_is_fetched_and_checked(hub: FakeHub, tmp_pat
     found = made(tmp_path, hub, by_url(hub, data))
     await found.pull("mine", quiet)
     source = found.engine_model("mine").source
-    assert (source.kind, Path(source.path).read_bytes()) == ("single_file", data)
+    assert source.kind == "single_file"
+    assert await found.check("mine") == ()
     assert [told for _, told in hub.asked] == [None, "bytes=100-"]
 
 
@@ -317,7 +323,7 @@ async def test_a_file_at_an_address_with_a_wrong_checksum_is_thrown_away(
     found = made(tmp_path, hub, by_url(hub, data, sha256="0" * 64))
     with pytest.raises(ModelUnavailableError, match="does not have the checksum"):
         await found.pull("mine", quiet)
-    assert [p for p in (tmp_path / "data").rglob("*") if p.is_file()] == []
+    assert not names(tmp_path / "data")
 
 
 async def test_a_link_in_the_models_folder_does_not_redirect_a_pull(
