@@ -23,7 +23,7 @@ from tests.api.test_openapi import COMMITTED
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = 30
+EXAMPLES = 20
 DEADLINE_SECONDS = 0.5  # what is drawn here is of no interest
 # Streams do not end, and fetching a model would use the network.
 ASIDE = r"/events$|/pull$|/pin$|^/metrics$"
@@ -80,7 +80,8 @@ def test_every_answer_is_a_documented_one(
     )
     if response.status_code == 404 and case.method == "GET":
         _again_with_what_is_there(case, server, things)
-    _cancel_all(server)
+    if case.method == "POST":
+        _cancel_all(server)
 
 
 def _make_short(case: schemathesis.Case[Any]) -> None:
