@@ -12,21 +12,38 @@ export function addressPage(app) {
   const examples = h("div", { class: "cards" });
   const prefs = h("div", { class: "prefs" }, schemeButton(), signOut());
   const inner = h(
-    "div", { class: "page-inner" },
+    "div",
+    { class: "page-inner" },
     h("header", { class: "page-head" }, h("h1", {}, m.api.title)),
     h("p", { class: "lead" }, m.api.lead),
-    h("h2", { class: "part" }, m.api.address), command(`${location.origin}/v1`),
-    h("h2", { class: "part" }, m.api.key), command("greenroom keys create my-program"), h("p", { class: "small dim" }, m.api.keyLine),
+    h("h2", { class: "part" }, m.api.address),
+    command(`${location.origin}/v1`),
+    h("h2", { class: "part" }, m.api.key),
+    command("greenroom keys create my-program"),
+    h("p", { class: "small dim" }, m.api.keyLine),
     examples,
     h("h2", { class: "part" }, m.api.links),
-    h("div", { class: "links" }, link("/docs", m.api.reference), link("/openapi.json", m.api.openapi), link("/metrics", m.api.metrics)),
-    h("h2", { class: "part" }, m.api.here), h("p", { class: "small dim" }, m.api.hereLine), prefs,
+    h(
+      "div",
+      { class: "links" },
+      link("/docs", m.api.reference),
+      link("/openapi.json", m.api.openapi),
+      link("/metrics", m.api.metrics),
+    ),
+    h("h2", { class: "part" }, m.api.here),
+    h("p", { class: "small dim" }, m.api.hereLine),
+    prefs,
   );
   function draw() {
     const model = app.draft.chosenModel?.id ?? "sdxl";
     const size = app.draft.chosenSize;
     const said = size ? `${size.width}x${size.height}` : "1024x1024";
-    fill(examples, snippet(m.api.python, openai(model, said)), snippet(m.api.curl, curl(model)), snippet(m.api.command, `greenroom generate "a bear on the beach" --model ${model} -o bear.png`));
+    fill(
+      examples,
+      snippet(m.api.python, openai(model, said)),
+      snippet(m.api.curl, curl(model)),
+      snippet(m.api.command, `greenroom generate "a bear on the beach" --model ${model} -o bear.png`),
+    );
   }
   app.draft.addEventListener("change", draw);
   app.catalogue.addEventListener("change", draw);
@@ -38,11 +55,25 @@ export function addressPage(app) {
 const link = (href, words) => h("a", { class: "button", href }, words);
 
 export const signOut = () =>
-  h("form", { method: "post", action: "/signout" }, h("button", { type: "submit", class: "button" }, icon("out", 17), m.signOut));
+  h(
+    "form",
+    { method: "post", action: "/signout" },
+    h("button", { type: "submit", class: "button" }, icon("out", 17), m.signOut),
+  );
 
 /** @param {string} title @param {string} code */
 const snippet = (title, code) =>
-  h("div", { class: "snippet" }, h("div", { class: "snippet-head" }, h("h2", { class: "grow small" }, title), copyButton(code, `${m.copy}: ${title}`)), h("pre", { tabindex: 0 }, h("code", {}, code)));
+  h(
+    "div",
+    { class: "snippet" },
+    h(
+      "div",
+      { class: "snippet-head" },
+      h("h2", { class: "grow small" }, title),
+      copyButton(code, `${m.copy}: ${title}`),
+    ),
+    h("pre", { tabindex: 0 }, h("code", {}, code)),
+  );
 
 /** @param {string} model @param {string} size */
 const openai = (model, size) => `import base64, pathlib

@@ -20,8 +20,18 @@ export function advanced({ draft, catalogue }) {
   const said = h("span", { class: "grow clip" });
   const body = h("div", { class: "advanced", id: "advanced", hidden: true });
   const line = h(
-    "button", { type: "button", class: "advanced-line", "aria-expanded": "false", "aria-controls": "advanced", onclick: () => open(body.hidden) },
-    icon("advanced", 16), h("strong", {}, m.form.advanced), said, icon("right", 16),
+    "button",
+    {
+      type: "button",
+      class: "advanced-line",
+      "aria-expanded": "false",
+      "aria-controls": "advanced",
+      onclick: () => open(body.hidden),
+    },
+    icon("advanced", 16),
+    h("strong", {}, m.form.advanced),
+    said,
+    icon("right", 16),
   );
   let drawnFor = "";
   let ours = false;
@@ -37,7 +47,12 @@ export function advanced({ draft, catalogue }) {
     const now = JSON.stringify([fields, draft.values, draft.seed]);
     const same = ours || now === drawnFor;
     drawnFor = now;
-    if (!same) fill(body, fields.map((declared) => field(edit, declared)), seedField(edit));
+    if (!same)
+      fill(
+        body,
+        fields.map((declared) => field(edit, declared)),
+        seedField(edit),
+      );
   }
   /**
    * A change from these fields: they show it already, and drawn again they would lose the focus.
@@ -68,14 +83,18 @@ function summary(draft) {
     steps === null ? null : m.form.steps(Number(steps)),
     guidance === null ? null : m.form.guidance(Number(guidance)),
     draft.seed === null ? m.form.newSeed : m.form.fixedSeed(draft.seed),
-  ].filter((words) => words !== null).join(" · ");
+  ]
+    .filter((words) => words !== null)
+    .join(" · ");
 }
 
 /** @param {Edit} edit @param {Parameter} declared */
 function field(edit, declared) {
   const id = `parameter-${declared.name}`;
   const label = h("label", { for: id }, m.parameters[declared.name] ?? declared.name);
-  const hint = declared.description ? h("span", { class: "hint", id: `${id}-hint` }, declared.description) : null;
+  const hint = declared.description
+    ? h("span", { class: "hint", id: `${id}-hint` }, declared.description)
+    : null;
   const full = declared.type === "string" ? " full" : "";
   return h("div", { class: `parameter${full}` }, label, control(edit, declared, id), hint);
 }
@@ -85,11 +104,27 @@ function control(edit, declared, id) {
   const value = edit.draft.values[declared.name];
   const shared = { id, class: "input", "aria-describedby": declared.description ? `${id}-hint` : null };
   if (declared.options.length) {
-    const options = declared.options.map((option) => h("option", { value: option, selected: option === (value ?? declared.default) }, option));
-    return h("select", { ...shared, onchange: (/** @type {any} */ event) => edit.setValue(declared.name, same(event.target.value, declared)) }, options);
+    const options = declared.options.map((option) =>
+      h("option", { value: option, selected: option === (value ?? declared.default) }, option),
+    );
+    return h(
+      "select",
+      {
+        ...shared,
+        onchange: (/** @type {any} */ event) =>
+          edit.setValue(declared.name, same(event.target.value, declared)),
+      },
+      options,
+    );
   }
   if (declared.type === "string") {
-    return h("textarea", { ...shared, rows: 2, maxlength: 2000, value: value ?? declared.default ?? "", oninput: (/** @type {any} */ event) => edit.setValue(declared.name, same(event.target.value, declared)) });
+    return h("textarea", {
+      ...shared,
+      rows: 2,
+      maxlength: 2000,
+      value: value ?? declared.default ?? "",
+      oninput: (/** @type {any} */ event) => edit.setValue(declared.name, same(event.target.value, declared)),
+    });
   }
   return numberInput(shared, declared, value, (chosen) => edit.setValue(declared.name, chosen));
 }
@@ -117,7 +152,8 @@ function numberInput(shared, declared, value, choose) {
   input.addEventListener("input", () => {
     const asked = input.valueAsNumber;
     if (Number.isNaN(asked)) choose(null);
-    else if (asked >= (declared.minimum ?? -Infinity) && asked <= (declared.maximum ?? Infinity)) choose(asked === declared.default ? null : asked);
+    else if (asked >= (declared.minimum ?? -Infinity) && asked <= (declared.maximum ?? Infinity))
+      choose(asked === declared.default ? null : asked);
   });
   input.addEventListener("change", () => {
     // Outside what the model takes: the nearest that it does take.
@@ -132,15 +168,39 @@ function numberInput(shared, declared, value, choose) {
 /** @param {Edit} edit */
 function seedField(edit) {
   const { seed } = edit.draft;
-  const input = h("input", { id: "seed", class: "input", inputmode: "numeric", pattern: "[0-9]*", maxlength: 16, autocomplete: "off", value: seed === null ? "" : String(seed), placeholder: m.form.newSeed, "aria-describedby": "seed-hint" });
+  const input = h("input", {
+    id: "seed",
+    class: "input",
+    inputmode: "numeric",
+    pattern: "[0-9]*",
+    maxlength: 16,
+    autocomplete: "off",
+    value: seed === null ? "" : String(seed),
+    placeholder: m.form.newSeed,
+    "aria-describedby": "seed-hint",
+  });
   input.addEventListener("input", () => {
     const digits = input.value.replace(/\D/g, "");
     if (digits !== input.value) input.value = digits;
     edit.setSeed(digits === "" ? null : Math.min(Number(digits), MAX_SEED));
   });
-  const renew = h("button", { type: "button", class: "button", onclick: () => { input.value = ""; edit.setSeed(null); } }, m.form.seedNew);
+  const renew = h(
+    "button",
+    {
+      type: "button",
+      class: "button",
+      onclick: () => {
+        input.value = "";
+        edit.setSeed(null);
+      },
+    },
+    m.form.seedNew,
+  );
   return h(
-    "div", { class: "parameter full" }, h("label", { for: "seed" }, m.form.seed),
-    h("div", { class: "beside" }, input, renew), h("span", { class: "hint", id: "seed-hint" }, m.form.seedHint),
+    "div",
+    { class: "parameter full" },
+    h("label", { for: "seed" }, m.form.seed),
+    h("div", { class: "beside" }, input, renew),
+    h("span", { class: "hint", id: "seed-hint" }, m.form.seedHint),
   );
 }

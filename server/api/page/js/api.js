@@ -46,7 +46,10 @@ export async function send(method, path, what = {}) {
 /** @param {Response} response */
 export async function problem(response) {
   const said = await response.json().catch(() => ({}));
-  const code = String(said.type ?? "").split("/").pop() || `http-${response.status}`;
+  const code =
+    String(said.type ?? "")
+      .split("/")
+      .pop() || `http-${response.status}`;
   if (response.status === 401) session.dispatchEvent(new Event("over"));
   const wait = Number(response.headers.get("Retry-After")) || undefined;
   return new Problem(code, said.title ?? response.statusText, said.detail ?? "", wait);

@@ -62,7 +62,8 @@ export class Catalogue extends EventTarget {
   }
 
   #later() {
-    const waits = this.fetching || !this.ready().length || this.workers.some((worker) => worker.state !== "ready");
+    const waits =
+      this.fetching || !this.ready().length || this.workers.some((worker) => worker.state !== "ready");
     const seconds = waits ? SOON_SECONDS : SLOW_SECONDS;
     this.timer = setTimeout(() => (document.hidden ? this.#later() : this.refresh()), seconds * 1000);
   }

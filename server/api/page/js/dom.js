@@ -87,5 +87,9 @@ export function icon(name, size = 18) {
  * @param {Record<string, any>} properties
  */
 export function iconButton(name, label, properties) {
-  return h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, ...properties }, icon(name));
+  return h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, ...properties },
+    icon(name),
+  );
 }

@@ -127,7 +127,9 @@ export const parameter = (model, name) => model?.parameters.find((declared) => d
 
 /** @param {Model|undefined} model @returns {Parameter[]} */
 export const advanced = (model) =>
-  (model?.parameters ?? []).filter((declared) => !OWN_PLACE.includes(declared.name) && declared.type !== "image");
+  (model?.parameters ?? []).filter(
+    (declared) => !OWN_PLACE.includes(declared.name) && declared.type !== "image",
+  );
 
 /**
  * A value kept from another model is only sent where this one takes it.

@@ -20,7 +20,15 @@ const ESTIMATE_DELAY_MS = 250;
 /** @param {App} app */
 export function form(app) {
   const go = generate(app);
-  const body = h("div", { class: "form-scroll" }, promptField(app), styles(app), h("div", { class: "two" }, shapes(app), counts(app)), picker(app), advanced(app));
+  const body = h(
+    "div",
+    { class: "form-scroll" },
+    promptField(app),
+    styles(app),
+    h("div", { class: "two" }, shapes(app), counts(app)),
+    picker(app),
+    advanced(app),
+  );
   const element = h("form", { class: "form", "aria-label": m.form.name, novalidate: true }, body, go);
   element.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -41,18 +49,48 @@ function styles({ draft, catalogue }) {
     all = true;
     draw(true);
   });
-  const set = h("fieldset", { class: "styles" }, h("legend", { class: "field-head" }, h("span", {}, m.form.style)), more, chips);
-  const draw = redrawn([draft, catalogue], () => [draft.chosenModel?.styles, draft.style], () => {
-    const offered = draft.chosenModel?.styles ?? [];
-    const known = offered.some((style) => style.id === draft.style);
-    const chip = (/** @type {string|null} */ id, /** @type {string} */ name) =>
-      h("label", { class: "chip pick" }, h("input", { type: "radio", name: "style", value: id ?? "", checked: id === (known ? draft.style : null), onchange: () => draft.set({ style: id }) }), icon("check", 14), name);
-    set.hidden = offered.length === 0;
-    const some = all || offered.length <= STYLES_SHOWN ? offered : offered.filter((style, index) => index < STYLES_SHOWN || style.id === draft.style);
-    more.textContent = m.form.allStyles(offered.length);
-    more.hidden = some.length === offered.length;
-    fill(chips, chip(null, m.form.noStyle), some.map((style) => chip(style.id, style.name)));
-  }, chips);
+  const set = h(
+    "fieldset",
+    { class: "styles" },
+    h("legend", { class: "field-head" }, h("span", {}, m.form.style)),
+    more,
+    chips,
+  );
+  const draw = redrawn(
+    [draft, catalogue],
+    () => [draft.chosenModel?.styles, draft.style],
+    () => {
+      const offered = draft.chosenModel?.styles ?? [];
+      const known = offered.some((style) => style.id === draft.style);
+      const chip = (/** @type {string|null} */ id, /** @type {string} */ name) =>
+        h(
+          "label",
+          { class: "chip pick" },
+          h("input", {
+            type: "radio",
+            name: "style",
+            value: id ?? "",
+            checked: id === (known ? draft.style : null),
+            onchange: () => draft.set({ style: id }),
+          }),
+          icon("check", 14),
+          name,
+        );
+      set.hidden = offered.length === 0;
+      const some =
+        all || offered.length <= STYLES_SHOWN
+          ? offered
+          : offered.filter((style, index) => index < STYLES_SHOWN || style.id === draft.style);
+      more.textContent = m.form.allStyles(offered.length);
+      more.hidden = some.length === offered.length;
+      fill(
+        chips,
+        chip(null, m.form.noStyle),
+        some.map((style) => chip(style.id, style.name)),
+      );
+    },
+    chips,
+  );
   return set;
 }
 
@@ -60,13 +98,40 @@ function styles({ draft, catalogue }) {
 function shapes({ draft, catalogue }) {
   const tray = h("div", { class: "tray shapes" });
   let all = false;
-  const draw = redrawn([draft, catalogue], () => [draft.chosenModel?.sizes, draft.chosenSize], () => {
-    const sizes = draft.chosenModel?.sizes ?? [];
-    const chosen = draft.chosenSize;
-    const hidden = sizes.length > SHAPES_SHOWN + 1 && !all && sizes.indexOf(/** @type {Size} */ (chosen)) < SHAPES_SHOWN;
-    const more = h("button", { type: "button", class: "shape-more", title: m.form.moreShapesName, "aria-label": m.form.moreShapesName, onclick: () => { all = true; draw(true); tray.querySelectorAll("input")[SHAPES_SHOWN]?.focus(); } }, h("span", { class: "shape-box" }, `+${sizes.length - SHAPES_SHOWN}`), m.form.moreShapes);
-    fill(tray, (hidden ? sizes.slice(0, SHAPES_SHOWN) : sizes).map((size) => shape(size, size === chosen, () => draft.set({ size: sizeKey(size) }))), hidden ? more : null);
-  }, tray);
+  const draw = redrawn(
+    [draft, catalogue],
+    () => [draft.chosenModel?.sizes, draft.chosenSize],
+    () => {
+      const sizes = draft.chosenModel?.sizes ?? [];
+      const chosen = draft.chosenSize;
+      const hidden =
+        sizes.length > SHAPES_SHOWN + 1 && !all && sizes.indexOf(/** @type {Size} */ (chosen)) < SHAPES_SHOWN;
+      const more = h(
+        "button",
+        {
+          type: "button",
+          class: "shape-more",
+          title: m.form.moreShapesName,
+          "aria-label": m.form.moreShapesName,
+          onclick: () => {
+            all = true;
+            draw(true);
+            tray.querySelectorAll("input")[SHAPES_SHOWN]?.focus();
+          },
+        },
+        h("span", { class: "shape-box" }, `+${sizes.length - SHAPES_SHOWN}`),
+        m.form.moreShapes,
+      );
+      fill(
+        tray,
+        (hidden ? sizes.slice(0, SHAPES_SHOWN) : sizes).map((size) =>
+          shape(size, size === chosen, () => draft.set({ size: sizeKey(size) })),
+        ),
+        hidden ? more : null,
+      );
+    },
+    tray,
+  );
   return h("fieldset", {}, h("legend", { class: "field-head" }, h("span", {}, m.form.shape)), tray);
 }
 
@@ -75,17 +140,56 @@ function shape(size, checked, choose) {
   // All shapes have the same area, as the pictures nearly have.
   const root = Math.sqrt(size.width / size.height);
   const [w, h_] = [Math.min(28, 19 * root), Math.min(28, 19 / root)];
-  const drawn = svg("svg", { width: 30, height: 28, viewBox: "-15 -14 30 28", "aria-hidden": "true" }, svg("rect", { x: -w / 2, y: -h_ / 2, width: w, height: h_, rx: 2 }));
+  const drawn = svg(
+    "svg",
+    { width: 30, height: 28, viewBox: "-15 -14 30 28", "aria-hidden": "true" },
+    svg("rect", { x: -w / 2, y: -h_ / 2, width: w, height: h_, rx: 2 }),
+  );
   const name = m.form.size(size.width, size.height);
-  return h("label", { class: "shape pick", title: name }, h("input", { type: "radio", name: "shape", value: sizeKey(size), checked, "aria-label": `${size.aspect_ratio}, ${name}`, onchange: choose }), h("span", { class: "shape-box" }, drawn), size.aspect_ratio);
+  return h(
+    "label",
+    { class: "shape pick", title: name },
+    h("input", {
+      type: "radio",
+      name: "shape",
+      value: sizeKey(size),
+      checked,
+      "aria-label": `${size.aspect_ratio}, ${name}`,
+      onchange: choose,
+    }),
+    h("span", { class: "shape-box" }, drawn),
+    size.aspect_ratio,
+  );
 }
 
 /** @param {App} app */
 function counts({ draft }) {
   const tray = h("div", { class: "tray counts" });
-  redrawn([draft], () => draft.count, () => {
-    fill(tray, COUNTS.map((n) => h("label", { class: "count pick" }, h("input", { type: "radio", name: "count", value: String(n), checked: n === draft.count, "aria-label": m.pictures(n), onchange: () => draft.set({ count: n }) }), String(n))));
-  }, tray);
+  redrawn(
+    [draft],
+    () => draft.count,
+    () => {
+      fill(
+        tray,
+        COUNTS.map((n) =>
+          h(
+            "label",
+            { class: "count pick" },
+            h("input", {
+              type: "radio",
+              name: "count",
+              value: String(n),
+              checked: n === draft.count,
+              "aria-label": m.pictures(n),
+              onchange: () => draft.set({ count: n }),
+            }),
+            String(n),
+          ),
+        ),
+      );
+    },
+    tray,
+  );
   return h("fieldset", {}, h("legend", { class: "field-head" }, h("span", {}, m.form.count)), tray);
 }
 
@@ -106,7 +210,8 @@ function redrawn(sources, key, draw, place) {
     const focused = document.activeElement;
     const value = place.contains(focused) && focused instanceof HTMLInputElement ? focused.value : null;
     draw();
-    if (value !== null && !force) /** @type {HTMLElement|null} */ (place.querySelector(`input[value="${CSS.escape(value)}"]`))?.focus();
+    if (value !== null && !force)
+      /** @type {HTMLElement|null} */ (place.querySelector(`input[value="${CSS.escape(value)}"]`))?.focus();
   };
   for (const source of sources) source.addEventListener("change", () => again());
   again();
@@ -121,7 +226,12 @@ function generate(app) {
   const note = h("span", { id: "go-note" });
   const trouble = app.trouble;
   const go = h("button", { type: "submit", class: "go-button", "aria-describedby": "go-note" }, words, cost);
-  const keys = h("span", { class: "keys", "aria-hidden": "true" }, h("kbd", {}, navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl"), h("kbd", {}, "Enter"));
+  const keys = h(
+    "span",
+    { class: "keys", "aria-hidden": "true" },
+    h("kbd", {}, navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl"),
+    h("kbd", {}, "Enter"),
+  );
 
   function draw() {
     const blocked = app.blocked();
@@ -140,9 +250,10 @@ function generate(app) {
 
 /** @param {Estimate|null} estimate @param {number} live */
 function waiting(estimate, live) {
-  if (live === 0 && !estimate?.place) return estimate && estimate.seconds === null ? m.form.firstTells : m.form.nothingWaits;
-  const jobs = Math.max(estimate?.place ?? 0, live);
+  const jobs = Math.max((estimate?.place ?? 1) - 1, live); // place 1 is next
   const seconds = estimate?.waiting_seconds ?? null;
+  if (jobs === 0 && seconds !== null && seconds >= 1) return m.form.startsSoon(seconds);
+  if (jobs === 0) return estimate && estimate.seconds === null ? m.form.firstTells : m.form.nothingWaits;
   return seconds === null ? m.form.startsAfter(jobs) : m.form.startsIn(seconds, jobs);
 }
 

@@ -22,9 +22,30 @@ export function gallery(app) {
   let aborter = new AbortController();
   let timer = 0;
   const days = h("div", { "aria-live": "off" });
-  const more = h("div", { class: "more", hidden: true }, button(m.gallery.more, () => load()));
-  const input = h("input", { type: "search", class: "input", placeholder: m.gallery.searchHint, "aria-label": m.gallery.search, autocomplete: "off" });
-  const head = h("header", { class: "page-head" }, h("h1", {}, m.gallery.title), h("div", { class: "search", role: "search" }, icon("search", 17), input, h("kbd", { "aria-hidden": "true" }, "/")));
+  const more = h(
+    "div",
+    { class: "more", hidden: true },
+    button(m.gallery.more, () => load()),
+  );
+  const input = h("input", {
+    type: "search",
+    class: "input",
+    placeholder: m.gallery.searchHint,
+    "aria-label": m.gallery.search,
+    autocomplete: "off",
+  });
+  const head = h(
+    "header",
+    { class: "page-head" },
+    h("h1", {}, m.gallery.title),
+    h(
+      "div",
+      { class: "search", role: "search" },
+      icon("search", 17),
+      input,
+      h("kbd", { "aria-hidden": "true" }, "/"),
+    ),
+  );
   const element = h("section", { class: "gallery", tabindex: -1 }, head, days, more);
 
   input.addEventListener("input", () => {
@@ -32,7 +53,10 @@ export function gallery(app) {
     timer = setTimeout(() => again(input.value.trim()), SEARCH_DELAY_MS);
   });
   // Also reached by scrolling; the button stays for those who do not scroll.
-  new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && load(), { root: element, rootMargin: "600px" }).observe(more);
+  new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && load(), {
+    root: element,
+    rootMargin: "600px",
+  }).observe(more);
 
   /** @param {string} search */
   async function again(search) {
@@ -64,12 +88,34 @@ export function gallery(app) {
     // The last day may go on in the next piece, so its number is not known yet.
     const whole = index < all.length - 1 || cursor === null;
     const count = whole ? h("span", {}, m.pictures(group.pictures.length)) : null;
-    return h("section", { class: "day" }, h("h2", {}, group.name, count), h("div", { class: "pictures" }, group.pictures.map((picture) => tile(picture, () => app.view(picture, pictures)))));
+    return h(
+      "section",
+      { class: "day" },
+      h("h2", {}, group.name, count),
+      h(
+        "div",
+        { class: "pictures" },
+        group.pictures.map((picture) => tile(picture, () => app.view(picture, pictures))),
+      ),
+    );
   }
   function empty() {
-    const found = words === "" ? [m.gallery.emptyTitle, m.gallery.emptyLine] : [m.gallery.nothing(words), m.gallery.nothingLine];
-    const way = words === "" ? button(m.gallery.emptyDo, () => app.go("create"), "filled") : button(m.gallery.clearSearch, clear);
-    return h("div", { class: "gallery-empty" }, ghostLight(), h("h2", {}, found[0]), h("p", {}, found[1]), way);
+    const found =
+      words === ""
+        ? [m.gallery.emptyTitle, m.gallery.emptyLine]
+        : [m.gallery.nothing(words), m.gallery.nothingLine];
+    const way =
+      words === ""
+        ? button(m.gallery.emptyDo, () => app.go("create"), "filled")
+        : button(m.gallery.clearSearch, clear);
+    return h(
+      "div",
+      { class: "gallery-empty" },
+      ghostLight(),
+      h("h2", {}, found[0]),
+      h("p", {}, found[1]),
+      way,
+    );
   }
   function clear() {
     input.value = "";

@@ -70,7 +70,13 @@ export class Jobs extends EventTarget {
     if (!places) {
       // Not the steps that were asked for: from a source picture only a part of them is drawn.
       const total = Math.max(1, Math.round(job.total_steps / job.resolved.num_images));
-      places = Array.from({ length: job.resolved.num_images }, (_, index) => ({ index, step: 0, total, preview: null, picture: null }));
+      places = Array.from({ length: job.resolved.num_images }, (_, index) => ({
+        index,
+        step: 0,
+        total,
+        preview: null,
+        picture: null,
+      }));
       this.#places.set(job.id, places);
     }
     for (const picture of job.images) places[picture.index].picture = picture;

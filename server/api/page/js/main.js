@@ -107,7 +107,10 @@ export class App extends EventTarget {
     const { key } = same && this.#unanswered ? this.#unanswered : { key: newKey() };
     this.#unanswered = { request, key };
     fill(this.trouble);
-    const job = await this.attempt(() => api.submit(request, key), () => this.draw(request));
+    const job = await this.attempt(
+      () => api.submit(request, key),
+      () => this.draw(request),
+    );
     if (!job) return;
     this.#unanswered = null;
     this.jobs.add(job);
@@ -148,9 +151,17 @@ export class App extends EventTarget {
       fill(this.trouble);
       act();
     };
-    if (problem.code.startsWith("model-")) return button(m.error.openModels, done(() => this.go("models")));
-    if (again && problem.code !== "request-refused" && problem.code !== "invalid-request") return button(m.error.tryAgain, done(again));
-    return button(m.error.dismiss, done(() => undefined));
+    if (problem.code.startsWith("model-"))
+      return button(
+        m.error.openModels,
+        done(() => this.go("models")),
+      );
+    if (again && problem.code !== "request-refused" && problem.code !== "invalid-request")
+      return button(m.error.tryAgain, done(again));
+    return button(
+      m.error.dismiss,
+      done(() => undefined),
+    );
   }
 }
 
@@ -169,7 +180,11 @@ function build(app) {
     models: modelsPage(app),
     api: addressPage(app),
   };
-  const room = h("main", { class: "room", id: "room", tabindex: -1 }, Object.values(pages).map((page) => page.element));
+  const room = h(
+    "main",
+    { class: "room", id: "room", tabindex: -1 },
+    Object.values(pages).map((page) => page.element),
+  );
   const { element, at } = shell(app, room);
   const here = () => PLACES.find((place) => location.hash === `#${place}`) ?? "create";
   function enter() {
@@ -184,9 +199,12 @@ function build(app) {
       if (here() === "create" && !document.querySelector("dialog[open]")) app.generate();
       return;
     }
-    const field = /** @type {Element} */ (event.target).closest("input:not([type=radio]), textarea, select, dialog");
+    const field = /** @type {Element} */ (event.target).closest(
+      "input:not([type=radio]), textarea, select, dialog",
+    );
     if (field || event.ctrlKey || event.metaKey || event.altKey) return;
-    const keyed = here() === "gallery" ? pages.gallery.keyed(event) : here() === "create" && app.keyed?.(event);
+    const keyed =
+      here() === "gallery" ? pages.gallery.keyed(event) : here() === "create" && app.keyed?.(event);
     if (keyed) event.preventDefault();
   });
   document.body.replaceChildren(element, app.dialog, app.announcer);
@@ -206,7 +224,16 @@ function watch(app) {
   app.feed.addEventListener("away", () => {
     // A stream may end by itself, as at a restart; only a second failure is worth a word.
     if (app.feed.failures < 2 || over) return;
-    if (!app.away) fill(box, h("div", { class: "remedy", role: "alert" }, h("span", {}, h("strong", {}, m.errors.away), " ", line), button(m.error.tryNow, () => app.feed.start())));
+    if (!app.away)
+      fill(
+        box,
+        h(
+          "div",
+          { class: "remedy", role: "alert" },
+          h("span", {}, h("strong", {}, m.errors.away), " ", line),
+          button(m.error.tryNow, () => app.feed.start()),
+        ),
+      );
     app.away = true;
     clearInterval(timer);
     timer = setInterval(count, 500);
@@ -227,7 +254,15 @@ function watch(app) {
     over = true;
     app.feed.stop();
     const signIn = h("a", { class: "button", href: "/signin" }, m.error.signIn);
-    fill(box, h("div", { class: "remedy", role: "alert" }, h("span", {}, h("strong", {}, m.errors.unauthorized), " ", m.error.signedOut), signIn));
+    fill(
+      box,
+      h(
+        "div",
+        { class: "remedy", role: "alert" },
+        h("span", {}, h("strong", {}, m.errors.unauthorized), " ", m.error.signedOut),
+        signIn,
+      ),
+    );
   });
   // A browser allows few connections to one server over all tabs: hidden ones give theirs back.
   document.addEventListener("visibilitychange", () => {

@@ -89,6 +89,7 @@ export const m = {
         one: `Starts in ${roughly(seconds)}, after # job.`,
         other: `Starts in ${roughly(seconds)}, after # jobs.`,
       }),
+    startsSoon: (/** @type {number} */ seconds) => `Starts in ${roughly(seconds)}.`,
     startsAfter: (/** @type {number} */ jobs) =>
       plural(jobs, { one: "Starts after # job.", other: "Starts after # jobs." }),
   },
@@ -141,11 +142,18 @@ export const m = {
     earlier: "Earlier pictures",
     openGallery: "Open gallery",
     by: (/** @type {string} */ model, /** @type {string} */ device) =>
-      device.startsWith("cuda") ? `${model} on your GPU` : device === "cpu" ? `${model} on this machine` : `${model} on ${device}`,
+      device.startsWith("cuda")
+        ? `${model} on your GPU`
+        : device === "cpu"
+          ? `${model} on this machine`
+          : `${model} on ${device}`,
     doneIn: (/** @type {number} */ n, /** @type {string} */ time) => `${pictures(n)} in ${time}`,
     cancelled: "Cancelled. Nothing was kept.",
     cancelledKept: (/** @type {number} */ n) =>
-      plural(n, { one: "Cancelled. # finished picture is kept.", other: "Cancelled. # finished pictures are kept." }),
+      plural(n, {
+        one: "Cancelled. # finished picture is kept.",
+        other: "Cancelled. # finished pictures are kept.",
+      }),
   },
 
   picture: {
@@ -200,7 +208,13 @@ export const m = {
   models: {
     title: "Models",
     lead: "What this server can draw with. A model is fetched once and then stays on this machine.",
-    state: { ready: "Ready", missing: "Not fetched", unpinned: "Not pinned", unsupported: "Not in this version", broken: "Broken" },
+    state: {
+      ready: "Ready",
+      missing: "Not fetched",
+      unpinned: "Not pinned",
+      unsupported: "Not in this version",
+      broken: "Broken",
+    },
     loaded: "Loaded",
     isDefault: "Used when none is named",
     demonstration: "Demonstration model",

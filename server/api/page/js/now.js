@@ -12,7 +12,11 @@ export function now(app, jobId) {
   const { jobs } = app;
   const lampLine = h("div", { role: "status" });
   const big = h("div", { class: "big" });
-  const bar = h("div", { class: "progress", role: "progressbar", "aria-label": m.stage.stepsDone, "aria-valuemin": 0 }, h("i"));
+  const bar = h(
+    "div",
+    { class: "progress", role: "progressbar", "aria-label": m.stage.stepsDone, "aria-valuemin": 0 },
+    h("i"),
+  );
   const steps = h("div", { class: "dim small num" });
   const cancel = h("button", { type: "button", class: "button wide" }, icon("close", 16), m.cancel);
   cancel.addEventListener("click", async () => {
@@ -22,7 +26,13 @@ export function now(app, jobId) {
     cancel.disabled = false;
   });
   const next = h("section", { class: "next" }, h("h2", {}, m.stage.next), h("ul", { class: "next-list" }));
-  const element = h("div", { class: "side" }, h("section", { class: "now", "aria-label": m.stage.drawing }, lampLine, big, bar, steps, cancel), next, h("p", { class: "note" }, m.stage.mayClose));
+  const element = h(
+    "div",
+    { class: "side" },
+    h("section", { class: "now", "aria-label": m.stage.drawing }, lampLine, big, bar, steps, cancel),
+    next,
+    h("p", { class: "note" }, m.stage.mayClose),
+  );
   let lampSaid = "";
   let nextSaid = "";
 
@@ -30,7 +40,9 @@ export function now(app, jobId) {
     const job = jobs.known.get(jobId);
     if (!job) return;
     const { done, total } = jobs.steps(job);
-    lampSaid = replaced(lampLine, lampSaid, lampWords(job), () => [status(job.state === "running" ? "live" : "waiting", lampWords(job))]);
+    lampSaid = replaced(lampLine, lampSaid, lampWords(job), () => [
+      status(job.state === "running" ? "live" : "waiting", lampWords(job)),
+    ]);
     big.textContent = timeWords(job, jobs.secondsLeft(job), done === total);
     bar.hidden = steps.hidden = job.state !== "running";
     steps.textContent = m.stage.steps(done, total);
@@ -40,7 +52,9 @@ export function now(app, jobId) {
     const others = jobs.live().filter((other) => other.id !== jobId);
     next.hidden = others.length === 0;
     const said = JSON.stringify(others.map((other) => [other.id, other.eta_seconds, other.place]));
-    nextSaid = replaced(/** @type {HTMLElement} */ (next.lastChild), nextSaid, said, () => others.map((other) => row(app, other)));
+    nextSaid = replaced(/** @type {HTMLElement} */ (next.lastChild), nextSaid, said, () =>
+      others.map((other) => row(app, other)),
+    );
   }
   return { element, show };
 }
@@ -68,5 +82,12 @@ function timeWords(job, seconds, allSteps) {
 function row(app, job) {
   const { prompt } = job.request;
   const line = m.stage.nextLine(job.resolved.num_images, job.state === "queued" ? job.eta_seconds : null);
-  return h("li", {}, h("div", { class: "grow" }, h("div", { class: "clip" }, prompt), h("div", { class: "dim small" }, line)), iconButton("close", m.stage.cancelJob(prompt), { onclick: () => app.attempt(() => app.jobs.cancel(job)) }));
+  return h(
+    "li",
+    {},
+    h("div", { class: "grow" }, h("div", { class: "clip" }, prompt), h("div", { class: "dim small" }, line)),
+    iconButton("close", m.stage.cancelJob(prompt), {
+      onclick: () => app.attempt(() => app.jobs.cancel(job)),
+    }),
+  );
 }

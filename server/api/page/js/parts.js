@@ -7,7 +7,13 @@ import { m } from "./messages.js";
 
 /** @param {Lamp} state */
 export function lamp(state) {
-  const box = { class: `lamp lamp-${state}`, width: 15, height: 15, viewBox: "-8 -8 16 16", "aria-hidden": "true" };
+  const box = {
+    class: `lamp lamp-${state}`,
+    width: 15,
+    height: 15,
+    viewBox: "-8 -8 16 16",
+    "aria-hidden": "true",
+  };
   const halo = svg("circle", { r: 7.4, class: "lamp-halo" });
   const disc = svg("circle", { r: 4.6, class: "lamp-fill" });
   if (state === "live") return svg("svg", box, halo, disc);
@@ -18,21 +24,37 @@ export function lamp(state) {
 }
 
 /** @param {Lamp} state @param {string} words */
-export const status = (state, words) => h("span", { class: `status status-${state}` }, lamp(state), words ? h("span", {}, words) : null);
+export const status = (state, words) =>
+  h("span", { class: `status status-${state}` }, lamp(state), words ? h("span", {}, words) : null);
 
 /** Tape marks round a place. @param {"gold"|""} [tone] */
 export const marks = (tone = "") =>
-  h("span", { class: `marks${tone ? ` marks-${tone}` : ""}`, "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i"));
+  h(
+    "span",
+    { class: `marks${tone ? ` marks-${tone}` : ""}`, "aria-hidden": "true" },
+    h("i"),
+    h("i"),
+    h("i"),
+    h("i"),
+  );
 
 /** The stage door: the mark of the house. @param {number} size */
 export const mark = (size) => h("img", { src: "/static/mark.svg", width: size, height: size, alt: "" });
 
 /** The lamp that is left burning on an empty stage. */
 export function ghostLight() {
-  const box = { class: "ghost-light", width: 132, height: 132, viewBox: "0 0 132 132", "aria-hidden": "true" };
-  const bulb = "M66 14a12.5 12.5 0 0 1 7.6 22.4c-1.6 1.3-2.1 2.6-2.1 4.6v1h-11v-1c0-2-.5-3.3-2.1-4.6A12.5 12.5 0 0 1 66 14Z";
+  const box = {
+    class: "ghost-light",
+    width: 132,
+    height: 132,
+    viewBox: "0 0 132 132",
+    "aria-hidden": "true",
+  };
+  const bulb =
+    "M66 14a12.5 12.5 0 0 1 7.6 22.4c-1.6 1.3-2.1 2.6-2.1 4.6v1h-11v-1c0-2-.5-3.3-2.1-4.6A12.5 12.5 0 0 1 66 14Z";
   return svg(
-    "svg", box,
+    "svg",
+    box,
     svg("ellipse", { cx: 66, cy: 121, rx: 58, ry: 8, class: "gl-floor" }),
     svg("path", { d: "M66 121V44M52 122c0-5 6-8 14-8s14 3 14 8", class: "gl-stand" }),
     svg("path", { d: bulb, class: "gl-bulb" }),
@@ -50,7 +72,12 @@ export const typed = (text) => text.split("`").map((part, index) => (index % 2 ?
  * @param {...(Node|null|false)} ways
  */
 export const remedy = (title, line, ...ways) =>
-  h("div", { class: "remedy", role: "alert" }, h("span", {}, h("strong", {}, title), " ", typed(line)), ...ways);
+  h(
+    "div",
+    { class: "remedy", role: "alert" },
+    h("span", {}, h("strong", {}, title), " ", typed(line)),
+    ...ways,
+  );
 
 /** @param {string} words @param {() => void} act @param {string} [kind] */
 export const button = (words, act, kind = "") =>
@@ -93,7 +120,8 @@ export function copyButton(text, label) {
 }
 
 /** A command to type, with its copy button. @param {string} text */
-export const command = (text) => h("div", { class: "command" }, h("code", {}, text), copyButton(text, m.copy));
+export const command = (text) =>
+  h("div", { class: "command" }, h("code", {}, text), copyButton(text, m.copy));
 
 let toastTimer = 0;
 
@@ -117,7 +145,8 @@ export function ask(title, line, deed, keep) {
     const no = h("button", { class: "button", value: "no" }, keep);
     const yes = h("button", { class: "button deed", value: "yes" }, deed);
     const dialog = h(
-      "dialog", { class: "ask", "aria-labelledby": "ask-title" },
+      "dialog",
+      { class: "ask", "aria-labelledby": "ask-title" },
       h("h2", { id: "ask-title" }, title),
       h("p", { class: "dim" }, line),
       h("form", { method: "dialog", class: "ask-acts" }, no, yes),

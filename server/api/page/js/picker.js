@@ -13,34 +13,72 @@ export function picker(app) {
   const label = h("span", { class: "grow" });
   const open = h(
     "button",
-    { type: "button", class: "model", "aria-haspopup": "dialog", "aria-expanded": "false", onclick: () => list.togglePopover() },
-    h("span", { class: "sr" }, m.form.model), label, icon("down"),
+    {
+      type: "button",
+      class: "model",
+      "aria-haspopup": "dialog",
+      "aria-expanded": "false",
+      onclick: () => list.togglePopover(),
+    },
+    h("span", { class: "sr" }, m.form.model),
+    label,
+    icon("down"),
   );
-  const list = h("div", { class: "model-list", popover: "auto", role: "dialog", "aria-label": m.form.chooseModel });
+  const list = h("div", {
+    class: "model-list",
+    popover: "auto",
+    role: "dialog",
+    "aria-label": m.form.chooseModel,
+  });
   list.addEventListener("toggle", (event) => {
     const shown = /** @type {ToggleEvent} */ (event).newState === "open";
     open.setAttribute("aria-expanded", String(shown));
     if (shown) place(list, open);
   });
-  const demo = h("p", { class: "demo" }, `${m.form.demonstration} `, h("a", { href: "#models" }, m.form.demonstrationNext));
+  const demo = h(
+    "p",
+    { class: "demo" },
+    `${m.form.demonstration} `,
+    h("a", { href: "#models" }, m.form.demonstrationNext),
+  );
 
   function draw() {
     const chosen = draft.chosenModel;
     fill(label, h("strong", {}, chosen?.name ?? m.form.noModel), chosen ? where(chosen) : null);
     demo.hidden = !chosen?.demonstration;
-    fill(list, rows(catalogue.models, chosen, (model) => {
-      draft.set({ model: model.id });
-    }, () => list.hidePopover()));
+    fill(
+      list,
+      rows(
+        catalogue.models,
+        chosen,
+        (model) => {
+          draft.set({ model: model.id });
+        },
+        () => list.hidePopover(),
+      ),
+    );
   }
   catalogue.addEventListener("change", draw);
   draft.addEventListener("change", () => {
     // While it is open the radios hold the state themselves, and the focus with it.
     if (!list.matches(":popover-open")) draw();
-    else fill(label, h("strong", {}, draft.chosenModel?.name ?? ""), draft.chosenModel ? where(draft.chosenModel) : null);
+    else
+      fill(
+        label,
+        h("strong", {}, draft.chosenModel?.name ?? ""),
+        draft.chosenModel ? where(draft.chosenModel) : null,
+      );
     demo.hidden = !draft.chosenModel?.demonstration;
   });
   draw();
-  return h("section", { "aria-labelledby": "model-name" }, h("div", { class: "field-head" }, h("h2", { id: "model-name" }, m.form.model)), open, demo, list);
+  return h(
+    "section",
+    { "aria-labelledby": "model-name" },
+    h("div", { class: "field-head" }, h("h2", { id: "model-name" }, m.form.model)),
+    open,
+    demo,
+    list,
+  );
 }
 
 /** @param {Model} model */
@@ -57,7 +95,12 @@ function rows(models, chosen, choose, close) {
   const ready = models.filter((model) => model.state === "ready");
   const others = models.filter((model) => model.state !== "ready");
   return [
-    h("fieldset", {}, h("legend", { class: "sr" }, m.form.model), ready.map((model) => readyRow(model, model === chosen, choose, close))),
+    h(
+      "fieldset",
+      {},
+      h("legend", { class: "sr" }, m.form.model),
+      ready.map((model) => readyRow(model, model === chosen, choose, close)),
+    ),
     others.length ? h("p", { class: "model-group" }, m.form.notReady) : null,
     others.map(otherRow),
   ];
@@ -70,7 +113,14 @@ function rows(models, chosen, choose, close) {
  * @param {() => void} close
  */
 function readyRow(model, checked, choose, close) {
-  const input = h("input", { type: "radio", name: "model", value: model.id, checked, autofocus: checked, onchange: () => choose(model) });
+  const input = h("input", {
+    type: "radio",
+    name: "model",
+    value: model.id,
+    checked,
+    autofocus: checked,
+    onchange: () => choose(model),
+  });
   const act = (/** @type {Event} */ event) => {
     const keyed = event instanceof KeyboardEvent;
     if (keyed && event.key !== "Enter") return;
@@ -78,8 +128,12 @@ function readyRow(model, checked, choose, close) {
     close();
   };
   return h(
-    "label", { class: "model-row pick", onkeydown: act, onclick: act }, input, icon("check", 16),
-    h("strong", {}, model.name), status("ready", model.loaded ? m.models.loaded : m.models.state.ready),
+    "label",
+    { class: "model-row pick", onkeydown: act, onclick: act },
+    input,
+    icon("check", 16),
+    h("strong", {}, model.name),
+    status("ready", model.loaded ? m.models.loaded : m.models.state.ready),
     h("span", { class: "about" }, model.description),
   );
 }
@@ -87,8 +141,11 @@ function readyRow(model, checked, choose, close) {
 /** @param {Model} model */
 const otherRow = (model) =>
   h(
-    "div", { class: "model-row model-off" }, h("span"),
-    h("strong", {}, model.name), status(model.state === "broken" ? "fault" : "off", m.models.state[model.state]),
+    "div",
+    { class: "model-row model-off" },
+    h("span"),
+    h("strong", {}, model.name),
+    status(model.state === "broken" ? "fault" : "off", m.models.state[model.state]),
     h("span", { class: "about" }, typed(model.reason ?? model.description)),
   );
 

@@ -15,15 +15,34 @@ export const MAX_PROMPT = 2000;
 /** @param {App} app */
 export function promptField(app) {
   const { draft, catalogue } = app;
-  const area = h("textarea", { id: "prompt", maxlength: MAX_PROMPT, rows: 5, placeholder: m.form.promptHint, "aria-describedby": "prompt-count", enterkeyhint: "enter", value: draft.prompt });
+  const area = h("textarea", {
+    id: "prompt",
+    maxlength: MAX_PROMPT,
+    rows: 5,
+    placeholder: m.form.promptHint,
+    "aria-describedby": "prompt-count",
+    enterkeyhint: "enter",
+    value: draft.prompt,
+  });
   const counter = h("span", { class: "num", id: "prompt-count" });
   const clear = linkButton(m.form.clear, () => {
     draft.set({ prompt: "" });
     area.focus();
   });
   const source = sourceField(app);
-  const add = h("button", { type: "button", "aria-label": m.form.addPictureName, onclick: () => source.choose() }, icon("photo", 16), m.form.addPicture);
-  const box = h("div", { class: "prompt" }, area, source.shown, h("div", { class: "prompt-foot" }, add, h("span", { class: "grow" }), counter));
+  const add = h(
+    "button",
+    { type: "button", "aria-label": m.form.addPictureName, onclick: () => source.choose() },
+    icon("photo", 16),
+    m.form.addPicture,
+  );
+  const box = h(
+    "div",
+    { class: "prompt" },
+    area,
+    source.shown,
+    h("div", { class: "prompt-foot" }, add, h("span", { class: "grow" }), counter),
+  );
   area.addEventListener("input", () => draft.set({ prompt: area.value }));
   dropTarget(box, (file) => (takesPicture() ? source.take(file) : undefined));
 
@@ -37,7 +56,13 @@ export function promptField(app) {
   draft.addEventListener("change", draw);
   catalogue.addEventListener("change", draw);
   draw();
-  return h("section", { "aria-labelledby": "prompt-name" }, h("div", { class: "field-head" }, h("label", { id: "prompt-name", for: "prompt" }, m.form.prompt), clear), box, source.trouble);
+  return h(
+    "section",
+    { "aria-labelledby": "prompt-name" },
+    h("div", { class: "field-head" }, h("label", { id: "prompt-name", for: "prompt" }, m.form.prompt), clear),
+    box,
+    source.trouble,
+  );
 }
 
 /** @param {App} app */
@@ -45,7 +70,13 @@ function sourceField(app) {
   const { draft, catalogue } = app;
   const trouble = h("div", {});
   const shown = h("div", { class: "source", hidden: true });
-  const file = h("input", { type: "file", class: "sr", accept: "image/*", tabindex: -1, "aria-label": m.form.addPictureName });
+  const file = h("input", {
+    type: "file",
+    class: "sr",
+    accept: "image/*",
+    tabindex: -1,
+    "aria-label": m.form.addPictureName,
+  });
   let drawn = "";
   file.addEventListener("change", () => {
     const chosen = file.files?.[0];
@@ -67,7 +98,14 @@ function sourceField(app) {
       const { code, detail } = /** @type {api.Problem} */ (error);
       const unread = code === "unreadable-image";
       const title = unread ? m.error.badFile(chosen.name) : (m.errors[code] ?? m.error.badFile(chosen.name));
-      fill(trouble, remedy(title, unread ? m.error.badFileLine : detail, h("button", { type: "button", class: "button", onclick: () => file.click() }, m.error.chooseOther)));
+      fill(
+        trouble,
+        remedy(
+          title,
+          unread ? m.error.badFileLine : detail,
+          h("button", { type: "button", class: "button", onclick: () => file.click() }, m.error.chooseOther),
+        ),
+      );
     }
     app.uploading(false);
     draw();
@@ -81,10 +119,21 @@ function sourceField(app) {
     shown.hidden = !usable;
     if (!draft.source) return;
     fill(
-      shown, file, h("img", { src: draft.source.url, alt: "" }),
-      h("span", {}, h("strong", { class: "clip" }, m.form.source), h("span", { class: "dim clip" }, ` ${draft.source.name}`)),
+      shown,
+      file,
+      h("img", { src: draft.source.url, alt: "" }),
+      h(
+        "span",
+        {},
+        h("strong", { class: "clip" }, m.form.source),
+        h("span", { class: "dim clip" }, ` ${draft.source.name}`),
+      ),
       iconButton("close", m.form.removeSource, { onclick: () => draft.set({ source: null }) }),
-      strength ? slider(m.parameters.strength, strength, Number(draft.value("strength")), (value) => draft.setValue("strength", value)) : null,
+      strength
+        ? slider(m.parameters.strength, strength, Number(draft.value("strength")), (value) =>
+            draft.setValue("strength", value),
+          )
+        : null,
     );
   }
   draft.addEventListener("change", draw);
@@ -103,7 +152,15 @@ function slider(label, declared, value, choose) {
   const low = declared.minimum ?? 0;
   const high = declared.maximum ?? 1;
   const output = h("output", {}, percent(value));
-  const input = h("input", { type: "range", min: low, max: high, step: declared.step ?? 0.05, value: String(value), "aria-label": label, "aria-valuetext": percent(value) });
+  const input = h("input", {
+    type: "range",
+    min: low,
+    max: high,
+    step: declared.step ?? 0.05,
+    value: String(value),
+    "aria-label": label,
+    "aria-valuetext": percent(value),
+  });
   const fillTo = () => vars(input, { "--at": `${((input.valueAsNumber - low) / (high - low)) * 100}%` });
   input.addEventListener("input", () => {
     output.textContent = percent(input.valueAsNumber);

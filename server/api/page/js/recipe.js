@@ -20,7 +20,10 @@ export function facts(app, picture, length) {
   const words = m.picture.facts;
   const given = (/** @type {number|null} */ value) => (value === null ? null : number(value));
   /** @type {[string, string|null][]} */
-  const short = [[words.seed, seed(picture.seed)], [words.time, took(picture.duration_seconds)]];
+  const short = [
+    [words.seed, seed(picture.seed)],
+    [words.time, took(picture.duration_seconds)],
+  ];
   /** @type {[string, string|null][]} */
   const all = [
     [words.model, app.catalogue.nameOf(picture.model)],
@@ -53,22 +56,44 @@ export function deeds(app, picture) {
   return [
     { icon: "download", words: m.picture.download, key: "D", href: picture.url },
     { icon: "copy", words: m.picture.copyPrompt, key: "C", act: () => copyPrompt(picture) },
-    { icon: "reuse", words: m.picture.reuse, key: "R", act: () => toForm(app, () => app.draft.reuse(picture)) },
-    ...(takesImage ? [/** @type {const} */ ({ icon: "source", words: m.picture.useAsSource, key: "I", act: () => toForm(app, () => app.draft.set({ source })) })] : []),
+    {
+      icon: "reuse",
+      words: m.picture.reuse,
+      key: "R",
+      act: () => toForm(app, () => app.draft.reuse(picture)),
+    },
+    ...(takesImage
+      ? [
+          /** @type {const} */ ({
+            icon: "source",
+            words: m.picture.useAsSource,
+            key: "I",
+            act: () => toForm(app, () => app.draft.set({ source })),
+          }),
+        ]
+      : []),
     { icon: "trash", words: m.picture.remove, key: "Del", act: () => removeAsked(app, picture) },
   ];
 }
 
 /** The name a downloaded file gets: its first words and its seed. @param {Picture} picture */
 export function fileName(picture) {
-  const words = picture.prompt.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 48).replace(/^-|-$/g, "");
+  const words = picture.prompt
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, "-")
+    .slice(0, 48)
+    .replace(/^-|-$/g, "");
   return `${words || "picture"}-${picture.seed}.${picture.format}`;
 }
 
 /** Deeds as a list of lines. @param {App} app @param {Picture} picture */
 export function deedList(app, picture) {
   const lines = deeds(app, picture).map((deed) => {
-    const inside = [icon(deed.icon), h("span", { class: "grow" }, deed.words), h("kbd", { "aria-hidden": "true" }, deed.key)];
+    const inside = [
+      icon(deed.icon),
+      h("span", { class: "grow" }, deed.words),
+      h("kbd", { "aria-hidden": "true" }, deed.key),
+    ];
     if (deed.href) return h("a", { class: "act", href: deed.href, download: fileName(picture) }, inside);
     return h("button", { type: "button", class: "act", onclick: deed.act }, inside);
   });

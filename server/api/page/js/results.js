@@ -23,13 +23,68 @@ export function results(app, jobId, places) {
   let alone = pictures.length === 1;
   const about = h("div", { class: "contents" });
 
-  const line = [m.stage.doneIn(pictures.length, took(seconds(job))), m.stage.by(app.catalogue.nameOf(job.resolved.model), chosen.recipe.engine.device)];
-  const title = h("div", { class: "grow" }, h("h1", { class: "clip", title: job.request.prompt }, job.request.prompt), h("div", { class: "meta" }, line.join(" · ")));
-  const ways = /** @type {[string, boolean][]} */ ([[m.stage.all(pictures.length), false], [m.stage.one, true]]);
-  const view = h("fieldset", { class: "switch" }, h("legend", { class: "sr" }, m.stage.view), ways.map(([words, one]) =>
-    h("label", { class: "pick" }, h("input", { type: "radio", name: "view", checked: one === alone, onchange: () => { alone = one; show(); } }), words)));
-  const thumbs = h("fieldset", {}, h("legend", { class: "sr" }, m.stage.chosen), h("div", { class: "four" }, pictures.map((picture) =>
-    h("label", { class: "pick" }, h("input", { type: "radio", name: "chosen", checked: picture === chosen, "aria-label": m.stage.pictureOf(picture.index + 1), onchange: () => { chosen = picture; show(); } }), h("img", { src: api.thumbnail(picture, 256), alt: "" }), h("i", { class: "tick" }, icon("check", 13))))));
+  const line = [
+    m.stage.doneIn(pictures.length, took(seconds(job))),
+    m.stage.by(app.catalogue.nameOf(job.resolved.model), chosen.recipe.engine.device),
+  ];
+  const title = h(
+    "div",
+    { class: "grow" },
+    h("h1", { class: "clip", title: job.request.prompt }, job.request.prompt),
+    h("div", { class: "meta" }, line.join(" · ")),
+  );
+  const ways = /** @type {[string, boolean][]} */ ([
+    [m.stage.all(pictures.length), false],
+    [m.stage.one, true],
+  ]);
+  const view = h(
+    "fieldset",
+    { class: "switch" },
+    h("legend", { class: "sr" }, m.stage.view),
+    ways.map(([words, one]) =>
+      h(
+        "label",
+        { class: "pick" },
+        h("input", {
+          type: "radio",
+          name: "view",
+          checked: one === alone,
+          onchange: () => {
+            alone = one;
+            show();
+          },
+        }),
+        words,
+      ),
+    ),
+  );
+  const thumbs = h(
+    "fieldset",
+    {},
+    h("legend", { class: "sr" }, m.stage.chosen),
+    h(
+      "div",
+      { class: "four" },
+      pictures.map((picture) =>
+        h(
+          "label",
+          { class: "pick" },
+          h("input", {
+            type: "radio",
+            name: "chosen",
+            checked: picture === chosen,
+            "aria-label": m.stage.pictureOf(picture.index + 1),
+            onchange: () => {
+              chosen = picture;
+              show();
+            },
+          }),
+          h("img", { src: api.thumbnail(picture, 256), alt: "" }),
+          h("i", { class: "tick" }, icon("check", 13)),
+        ),
+      ),
+    ),
+  );
   const many = pictures.length > 1;
   const side = h("aside", { class: "side", "aria-label": m.stage.chosen }, many ? thumbs : null, about);
   let said = "";
@@ -44,5 +99,8 @@ export function results(app, jobId, places) {
   }
   app.keyed = (event) => deedKey(app, chosen, event);
   const head = h("header", { class: "stage-head" }, title, many ? view : null);
-  return { elements: [head, h("div", { class: "stage-body" }, h("div", { class: "view" }, places.element), side)], show };
+  return {
+    elements: [head, h("div", { class: "stage-body" }, h("div", { class: "view" }, places.element), side)],
+    show,
+  };
 }

@@ -16,12 +16,27 @@ export const PLACES = /** @type {const} */ (["create", "gallery", "models", "api
  * @param {HTMLElement} room
  */
 export function shell(app, room) {
-  const links = PLACES.map((place) => h("a", { class: "wall-item", href: `#${place}` }, icon(place, 21), h("span", {}, m.places[place])));
+  const links = PLACES.map((place) =>
+    h("a", { class: "wall-item", href: `#${place}` }, icon(place, 21), h("span", {}, m.places[place])),
+  );
   const state = h("div", { class: "wall-status" });
   const topState = h("div", {});
   const title = h("h1", { class: "top-title grow clip" });
-  const out = h("form", { method: "post", action: "/signout", class: "wall-out" }, h("button", { type: "submit", class: "wall-item" }, icon("out", 21), h("span", {}, m.signOut)));
-  const wall = h("nav", { class: "wall", "aria-label": m.main }, h("a", { class: "wall-mark", href: "#create", "aria-label": m.app }, mark(30)), links, h("div", { class: "grow" }), state, schemeButton("wall-item wall-scheme", 21), out);
+  const out = h(
+    "form",
+    { method: "post", action: "/signout", class: "wall-out" },
+    h("button", { type: "submit", class: "wall-item" }, icon("out", 21), h("span", {}, m.signOut)),
+  );
+  const wall = h(
+    "nav",
+    { class: "wall", "aria-label": m.main },
+    h("a", { class: "wall-mark", href: "#create", "aria-label": m.app }, mark(30)),
+    links,
+    h("div", { class: "grow" }),
+    state,
+    schemeButton("wall-item wall-scheme", 21),
+    out,
+  );
   const top = h("header", { class: "top" }, mark(26), title, topState, schemeButton("icon-button", 20));
   let said = "";
 
@@ -43,7 +58,18 @@ export function shell(app, room) {
     title.textContent = m.places[place];
     document.title = place === "create" ? m.app : `${m.places[place]} · ${m.app}`;
   }
-  const skip = h("a", { class: "skip", href: "#room", onclick: (/** @type {Event} */ event) => { event.preventDefault(); room.focus(); } }, m.skip);
+  const skip = h(
+    "a",
+    {
+      class: "skip",
+      href: "#room",
+      onclick: (/** @type {Event} */ event) => {
+        event.preventDefault();
+        room.focus();
+      },
+    },
+    m.skip,
+  );
   return { element: h("div", { class: "shell" }, skip, top, wall, room), at };
 }
 
@@ -53,7 +79,8 @@ function serverState({ away, jobs, catalogue }) {
   if (jobs.live().some((job) => job.state === "running")) return ["live", m.worker.drawing];
   const [worker] = catalogue.workers;
   if (!worker) return ["ready", m.worker.ready];
-  if (worker.state === "ready") return ["ready", worker.device.startsWith("cuda") ? m.worker.gpuReady : m.worker.ready];
+  if (worker.state === "ready")
+    return ["ready", worker.device.startsWith("cuda") ? m.worker.gpuReady : m.worker.ready];
   const words = /** @type {Record<string, string>} */ (m.worker);
   return [worker.state === "stopped" ? "fault" : "waiting", words[worker.state] ?? worker.state];
 }
@@ -62,7 +89,8 @@ function serverState({ away, jobs, catalogue }) {
 export function schemeButton(kind = "button", size = 17) {
   const button = h("button", { type: "button", class: kind });
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (document.documentElement.dataset.scheme ?? (system.matches ? "dark" : "light")) === "dark";
+  const isDark = () =>
+    (document.documentElement.dataset.scheme ?? (system.matches ? "dark" : "light")) === "dark";
   function draw() {
     const other = isDark() ? m.scheme.light : m.scheme.dark;
     fill(button, icon(isDark() ? "sun" : "moon", size), kind === "icon-button" ? null : h("span", {}, other));

@@ -20,9 +20,19 @@ export function spots(job, open) {
   const count = indexes.length;
   const columns = columnsFor(count, width / height);
   const all = indexes.map((index) => spot(index, open));
-  const set = vars(h("div", { class: "set" }, all.map((one) => one.element)), {
-    "--w": width, "--h": height, "--cols": columns, "--rows": Math.ceil(count / columns),
-  });
+  const set = vars(
+    h(
+      "div",
+      { class: "set" },
+      all.map((one) => one.element),
+    ),
+    {
+      "--w": width,
+      "--h": height,
+      "--cols": columns,
+      "--rows": Math.ceil(count / columns),
+    },
+  );
   return {
     element: set,
     count,
@@ -41,11 +51,12 @@ export function spots(job, open) {
   };
 }
 
-/** How many stand side by side: wide shapes under, tall ones beside each other. @param {number} count @param {number} ratio */
+/** How many stand side by side so that each is as large as can be; the view is about square. @param {number} count @param {number} ratio */
 function columnsFor(count, ratio) {
-  if (count === 4) return ratio < 0.55 ? 4 : 2;
-  if (count === 3) return ratio > 1.3 ? 2 : 3;
-  return ratio > 1.3 ? 1 : count;
+  const height = (/** @type {number} */ columns) =>
+    Math.min(1 / (columns * ratio), 1 / Math.ceil(count / columns));
+  const columns = Array.from({ length: count }, (_, index) => count - index);
+  return columns.reduce((best, one) => (height(one) > height(best) ? one : best), columns[0] ?? 1);
 }
 
 /** @param {number} index @param {(picture: Picture) => void} open */
@@ -55,7 +66,12 @@ function spot(index, open) {
   const image = h("img", { alt: "", hidden: true });
   const ground = h("span", { class: "void" });
   const tick = h("i", { class: "tick" }, icon("check", 13));
-  const act = h("button", { type: "button", class: "spot-open", disabled: true, onclick: () => picture && open(picture) }, ground, image);
+  const act = h(
+    "button",
+    { type: "button", class: "spot-open", disabled: true, onclick: () => picture && open(picture) },
+    ground,
+    image,
+  );
   const bar = h("span", { class: "bar" }, h("i"));
   const told = h("span", {});
   const caption = h("figcaption", {}, bar, told);
@@ -75,7 +91,9 @@ function spot(index, open) {
   }
   /** @param {Place} place */
   function preview(place) {
-    const label = place.preview ? m.stage.preview(index + 1, place.step, place.total) : m.stage.place(index + 1);
+    const label = place.preview
+      ? m.stage.preview(index + 1, place.step, place.total)
+      : m.stage.place(index + 1);
     act.setAttribute("aria-label", label);
     if (!place.preview || image.src === place.preview) return;
     image.src = place.preview;

@@ -60,8 +60,13 @@ export function stage(app) {
     const job = /** @type {CustomEvent<Job>} */ (event).detail;
     const nothing = job.images.length === 0;
     if (!nothing || last?.id === job.id) last = nothing ? null : job;
-    if (job.state === "failed") fill(trouble, failure(app, job, () => fill(trouble)));
-    if (job.state === "cancelled") app.say(nothing ? m.stage.cancelled : m.stage.cancelledKept(job.images.length));
+    if (job.state === "failed")
+      fill(
+        trouble,
+        failure(app, job, () => fill(trouble)),
+      );
+    if (job.state === "cancelled")
+      app.say(nothing ? m.stage.cancelled : m.stage.cancelledKept(job.images.length));
     if (job.state === "succeeded") app.say(m.stage.doneIn(job.images.length, took(seconds(job))));
     earlier.refresh();
   });
@@ -100,20 +105,49 @@ function running(app, jobId, places) {
   const side = now(app, jobId);
   const job = /** @type {Job} */ (app.jobs.known.get(jobId));
   const meta = [m.pictures(job.resolved.num_images), app.catalogue.nameOf(job.resolved.model)].join(" · ");
-  const head = h("header", { class: "stage-head" }, h("div", { class: "grow" }, h("h1", { class: "clip", title: job.request.prompt }, job.request.prompt), h("div", { class: "meta" }, meta)));
+  const head = h(
+    "header",
+    { class: "stage-head" },
+    h(
+      "div",
+      { class: "grow" },
+      h("h1", { class: "clip", title: job.request.prompt }, job.request.prompt),
+      h("div", { class: "meta" }, meta),
+    ),
+  );
   places.choose(-1, false);
   const show = () => {
     const current = /** @type {Job} */ (app.jobs.known.get(jobId));
     places.show(app.jobs.places(current), current.state === "running");
     side.show();
   };
-  return { elements: [head, h("div", { class: "stage-body" }, h("div", { class: "view" }, places.element), side.element)], show };
+  return {
+    elements: [
+      head,
+      h("div", { class: "stage-body" }, h("div", { class: "view" }, places.element), side.element),
+    ],
+    show,
+  };
 }
 
 /** @param {App} app */
 function idle(app) {
-  const ideas = m.stage.ideas.map((words) => h("button", { type: "button", onclick: () => app.idea(words) }, icon("create", 18), words));
-  const set = h("div", { class: "empty-set" }, marks(), h("div", { class: "empty-words" }, ghostLight(), h("h1", {}, m.stage.title), h("p", {}, m.stage.line), h("div", { class: "ideas" }, ideas)));
+  const ideas = m.stage.ideas.map((words) =>
+    h("button", { type: "button", onclick: () => app.idea(words) }, icon("create", 18), words),
+  );
+  const set = h(
+    "div",
+    { class: "empty-set" },
+    marks(),
+    h(
+      "div",
+      { class: "empty-words" },
+      ghostLight(),
+      h("h1", {}, m.stage.title),
+      h("p", {}, m.stage.line),
+      h("div", { class: "ideas" }, ideas),
+    ),
+  );
   const draw = () => {
     const size = app.draft.chosenSize;
     if (size) vars(set, { "--w": size.width, "--h": size.height });

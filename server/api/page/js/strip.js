@@ -17,7 +17,17 @@ export function strip(app) {
   let onStage = new Set();
   let said = "";
   const row = h("div", { class: "strip" });
-  const element = h("section", { class: "earlier", "aria-label": m.stage.earlier, hidden: true }, h("div", { class: "earlier-head" }, h("h2", {}, m.stage.earlier), h("a", { href: "#gallery" }, m.stage.openGallery)), row);
+  const element = h(
+    "section",
+    { class: "earlier", "aria-label": m.stage.earlier, hidden: true },
+    h(
+      "div",
+      { class: "earlier-head" },
+      h("h2", {}, m.stage.earlier),
+      h("a", { href: "#gallery" }, m.stage.openGallery),
+    ),
+    row,
+  );
 
   function draw() {
     const shown = pictures.filter((picture) => !onStage.has(picture.id));
@@ -25,7 +35,10 @@ export function strip(app) {
     element.hidden = shown.length === 0;
     if (now === said) return;
     said = now;
-    fill(row, shown.map((picture) => tile(picture, () => app.view(picture, shown))));
+    fill(
+      row,
+      shown.map((picture) => tile(picture, () => app.view(picture, shown))),
+    );
   }
   async function refresh() {
     const page = await api.images({ limit: STRIP_LENGTH }).catch(() => null);
@@ -45,6 +58,10 @@ export function strip(app) {
 /** A small picture that opens. @param {Picture} picture @param {() => void} open */
 export function tile(picture, open) {
   const image = h("img", { src: api.thumbnail(picture, 256), alt: "", loading: "lazy", decoding: "async" });
-  const button = h("button", { type: "button", "aria-label": m.stage.open(picture.prompt), title: picture.prompt, onclick: open }, image);
+  const button = h(
+    "button",
+    { type: "button", "aria-label": m.stage.open(picture.prompt), title: picture.prompt, onclick: open },
+    image,
+  );
   return vars(button, { "--r": picture.width / picture.height });
 }

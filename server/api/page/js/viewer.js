@@ -19,7 +19,8 @@ export function viewer(app) {
   const on = iconButton("right", m.picture.next, { onclick: () => turn(1) });
   const close = iconButton("close", m.close, { onclick: () => dialog.close() });
   const dialog = h(
-    "dialog", { class: "viewer", "aria-label": m.picture.name },
+    "dialog",
+    { class: "viewer", "aria-label": m.picture.name },
     h("div", { class: "viewer-pic" }, image),
     h("div", { class: "viewer-body" }, h("div", { class: "viewer-top" }, back, on, place, close), body),
   );
@@ -52,7 +53,11 @@ export function viewer(app) {
     const picture = list[at];
     image.src = picture.url;
     image.alt = picture.prompt;
-    vars(image, { "--w": picture.width, "--h": picture.height, "--most": `${Math.max(picture.width, 512)}px` });
+    vars(image, {
+      "--w": picture.width,
+      "--h": picture.height,
+      "--most": `${Math.max(picture.width, 512)}px`,
+    });
     place.textContent = list.length > 1 ? m.stage.of(at + 1, list.length) : "";
     back.disabled = at === 0;
     on.disabled = at === list.length - 1;
@@ -64,7 +69,8 @@ export function viewer(app) {
   function actions(picture) {
     const all = deeds(app, picture).map((deed) => {
       const inside = [icon(deed.icon, 17), deed.words];
-      if (deed.href) return h("a", { class: "button filled", href: deed.href, download: fileName(picture) }, inside);
+      if (deed.href)
+        return h("a", { class: "button filled", href: deed.href, download: fileName(picture) }, inside);
       return h("button", { type: "button", class: "button", title: deed.key, onclick: deed.act }, inside);
     });
     return h("div", { class: "viewer-acts" }, all);
@@ -73,7 +79,12 @@ export function viewer(app) {
   /** @param {Picture} picture @param {Picture[]} among */
   function open(picture, among) {
     list = among.length ? [...among] : [picture];
-    show(Math.max(0, list.findIndex((other) => other.id === picture.id)));
+    show(
+      Math.max(
+        0,
+        list.findIndex((other) => other.id === picture.id),
+      ),
+    );
     if (!dialog.open) dialog.showModal();
     close.focus();
   }
