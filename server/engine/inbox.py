@@ -44,12 +44,12 @@ class Inbox:
             return EXIT_BAD_FRAME
         return 0
 
-    def take(self, *, wait: bool) -> Draw | None:
-        """Return the next draw; without `wait`, None when there is none."""
+    def take(self) -> Draw:
+        """Return the next draw, waiting for one if need be."""
         with self._some:
-            while wait and not self._waiting:
+            while not self._waiting:
                 self._some.wait()
-            return self._waiting.popleft() if self._waiting else None
+            return self._waiting.popleft()
 
     def is_wanted(self, draw: int) -> bool:
         """Return False once `draw` was cancelled or is finished."""

@@ -89,7 +89,8 @@ class Loop:
 
     def tick(self) -> None:
         """Take in what was asked, begin what may begin, and take one step of what is under way."""
-        self._receive(wait=not self._rows and not self._waiting)
+        if not self._rows and not self._waiting:
+            self._receive()
         self._inbox.busy()
         self._rows = [row for row in self._rows if self._inbox.is_wanted(row.draw)]
         while not self._rows and self._waiting:
@@ -100,12 +101,11 @@ class Loop:
             self._rows.remove(row)
             self._guarded(row.message, row.index, functools.partial(self._finish, row))
 
-    def _receive(self, *, wait: bool) -> None:
-        if wait:
-            self._inbox.idle()
-        while (message := self._inbox.take(wait=wait)) is not None:
-            wait = False
-            self._waiting.extend((message, index) for index in range(message.request.num_images))
+    def _receive(self) -> None:
+        """Wait for the next draw; the others stay in the inbox, where a cancel finds them."""
+        self._inbox.idle()
+        message = self._inbox.take()
+        self._waiting.extend((message, index) for index in range(message.request.num_images))
 
     def _begin(self, message: Draw, index: int) -> None:
         if not self._inbox.is_wanted(message.draw):

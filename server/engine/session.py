@@ -43,6 +43,7 @@ class Mailbox:
         self._queue: NewestQueue[Event] = NewestQueue()
         self._some = asyncio.Event()
         self._taken = False  # the worker has begun it
+        self._done: set[int] = set()  # pictures with a last word
         self._ended: str | None = None
 
     def put(self, message: AboutDraw) -> None:
@@ -50,6 +51,10 @@ class Mailbox:
         if isinstance(message, Taken):
             self._taken = True
             return
+        if message.index in self._done:
+            return  # a preview that was overtaken by its picture
+        if isinstance(message, DrawPicture | DrawFailed):
+            self._done.add(message.index)
         replaceable = isinstance(message, DrawProgress | DrawPreview)
         self._queue.put(_event(message), (message.type, message.index) if replaceable else None)
         self._some.set()

@@ -75,7 +75,7 @@ class Models:
         if info.id in self._tasks:
             raise ConflictError(f"model '{info.id}' is being fetched already")
         state, reason = self._registry.status(info.id)
-        if state in (ModelState.UNPINNED, ModelState.BROKEN):
+        if state in (ModelState.UNPINNED, ModelState.UNSUPPORTED, ModelState.BROKEN):
             raise ModelUnavailableError(f"model '{info.id}' cannot be fetched: {reason}")
         self._pulls[info.id] = PullView(state="running", done_bytes=0, total_bytes=None, error=None)
         task = asyncio.create_task(self._pull(info.id), name=f"pull {info.id}")

@@ -71,19 +71,19 @@ class JobRepository:
             )
         return row, created
 
+    async def by_key(self, owner: str, idempotency_key: str) -> Job | None:
+        """Return the job that `owner` sent under a key, if there is one."""
+        statement = select(*_COLUMNS).where(
+            jobs.c.owner == owner, jobs.c.idempotency_key == idempotency_key
+        )
+        rows = await self._database.read(statement)
+        return _job(rows[0]) if rows else None
+
     async def get(self, job_id: str, owner: str | None = None) -> Job | None:
         """Return a job, if there is one and `owner` may see it."""
         statement = select(*_COLUMNS).where(jobs.c.id == job_id)
         if owner is not None:
             statement = statement.where(jobs.c.owner == owner)
-        rows = await self._database.read(statement)
-        return _job(rows[0]) if rows else None
-
-    async def by_key(self, owner: str, idempotency_key: str) -> Job | None:
-        """Return the job that `owner` sent under this key."""
-        statement = select(*_COLUMNS).where(
-            jobs.c.owner == owner, jobs.c.idempotency_key == idempotency_key
-        )
         rows = await self._database.read(statement)
         return _job(rows[0]) if rows else None
 

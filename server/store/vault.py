@@ -116,8 +116,8 @@ class Vault:
         """
         await self._files.set_owner(await self._database_id())
 
-    async def sweep(self) -> int:
-        """Remove what a kill has left and return how many files and rows that were.
+    async def sweep_rows(self) -> int:
+        """Remove what a kill has left with its row: found by a query, so quick at every start.
 
         Raises:
             StorageUnavailableError: these files are another database's; nothing was touched.
@@ -128,6 +128,15 @@ class Vault:
         for sha256, suffix in await self._database.read(unused):
             async with self._turn(sha256):
                 removed += await self._drop_unless_in_use(sha256, suffix)
+        return removed
+
+    async def sweep_files(self) -> int:
+        """Remove unfinished files and those without a row: found by listing all of them.
+
+        Safe beside everything else, and best so, since a large store takes its time. Files lose
+        their rows only with a database that is older than they are.
+        """
+        removed = 0
         async for strangers in self._strangers():
             for file in strangers:
                 removed += await self._remove_stranger(file)

@@ -100,6 +100,18 @@ async def test_after_stop_there_is_no_process_and_no_drawing(
         await events_of(worker, request())
 
 
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
+async def test_a_worker_can_be_stopped_while_it_starts(
+    models: dict[str, EngineModel], seconds: float
+) -> None:
+    worker = new_worker(models)
+    await worker.start()
+    await asyncio.sleep(seconds)
+    pid = worker.pid
+    await worker.stop()
+    assert pid is None or await gone_within(pid, 1)
+
+
 _PARENT = """
 import asyncio
 from server.domain.rates import Rates

@@ -64,7 +64,7 @@ def new_worker(
 async def running(worker: EngineWorker) -> AsyncIterator[EngineWorker]:
     await worker.start()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await worker.ready()
         yield worker
     finally:
@@ -72,7 +72,7 @@ async def running(worker: EngineWorker) -> AsyncIterator[EngineWorker]:
 
 
 async def events_of(worker: EngineWorker, asked: Any) -> list[Event]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         return [event async for event in worker.generate(asked)]
 
 

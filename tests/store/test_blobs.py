@@ -114,12 +114,14 @@ async def test_the_whole_store_works_on_it(place: str, url: str) -> None:
     await stranger.put(b"left over", "png")
     await stranger.put_thumbnail("0" * 64, 256, b"left over")
     store = await Store.open(url, place)
+    assert store.sweeping is not None
+    assert await store.sweeping == 2
     assert len(await paths(stranger)) == 2
     await stranger.close()
     assert await store.blobs.get(image.sha256, "png") == b"data"
     await store.images.delete(image.id, "ana")
     await store.uploads.delete(upload.id, "ana")
-    assert await store.blobs.sweep() == 0
+    assert await store.blobs.sweep_rows() + await store.blobs.sweep_files() == 0
     with pytest.raises(NotFoundError):
         await store.blobs.get(image.sha256, "png")
     await store.close()

@@ -88,3 +88,17 @@ async def test_reading_never_waits_for_a_writer(store: Store) -> None:
     assert await store.jobs.get(job.id) == job
     assert not all(task.done() for task in writes)
     await asyncio.gather(*writes)
+
+
+async def test_readers_who_give_up_harm_nobody(store: Store) -> None:
+    job = a_job()
+    await store.jobs.add(job, idempotency_key=None, request_hash="h")
+    chance = random.Random(2)  # noqa: S311
+    for _ in range(30):
+        reads = [asyncio.create_task(store.jobs.get(job.id)) for _ in range(8)]
+        await asyncio.sleep(chance.uniform(0, 0.003))
+        for read in reads[::2]:
+            read.cancel()
+        answers = await asyncio.gather(*reads, return_exceptions=True)
+        assert all(answer == job for answer in answers[1::2])
+    assert await store.jobs.get(job.id) == job

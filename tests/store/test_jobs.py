@@ -23,7 +23,7 @@ async def added(store: Store, job: Job | None = None) -> Job:
 async def test_a_job_comes_back_as_it_was(store: Store) -> None:
     job = a_job(
         owner="Åsa O'Neil",
-        request=ImageRequest(prompt='a "fox"\0 in\n東京', negative_prompt="\\", strength=0.5),
+        request=ImageRequest(prompt='a "fox" in\n東京', negative_prompt="\\", strength=0.5),
         deadline_at=NOW + timedelta(seconds=30),
         error=ERROR,
     )

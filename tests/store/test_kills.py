@@ -14,6 +14,13 @@ def files(folder: Path) -> set[str]:
     return {p.name for p in folder.rglob("*") if p.is_file() and "." in p.name}
 
 
+async def opened_and_swept(url: str, blobs: Path) -> Store:
+    store = await Store.open(url, str(blobs))
+    assert store.sweeping is not None
+    await store.sweeping
+    return store
+
+
 async def what_is_kept(store: Store) -> set[str]:
     pictures = await store.images.list("ana", cursor=None, limit=100_000)
     uploads = await store.uploads.list("ana", cursor=None, limit=100_000)
@@ -37,9 +44,9 @@ async def test_a_kill_between_two_steps_leaves_nothing_after_the_next_start(
     with victim(deed, url, str(blobs)):
         pass
     assert len(files(blobs)) == left_over
-    store = await Store.open(url, str(blobs))
+    store = await opened_and_swept(url, blobs)
     assert files(blobs) == set() == await what_is_kept(store)
-    assert await store.blobs.sweep() == 0
+    assert await store.blobs.sweep_rows() + await store.blobs.sweep_files() == 0
     await store.close()
 
 
@@ -49,7 +56,7 @@ async def test_a_kill_in_the_middle_of_a_file_leaves_nothing(url: str, blobs: Pa
             await asyncio.sleep(0.001)
             assert process.poll() is None
     assert any("#" in name for name in files(blobs))
-    store = await Store.open(url, str(blobs))
+    store = await opened_and_swept(url, blobs)
     assert files(blobs) == set() == await what_is_kept(store)
     await store.close()
 
@@ -62,7 +69,7 @@ async def test_kills_at_random_moments_leave_every_row_its_file_and_every_file_i
     for _ in range(8):
         with victim("storm", url, str(blobs)):
             await asyncio.sleep(chance.uniform(0.05, 0.8))
-        store = await Store.open(url, str(blobs))
+        store = await opened_and_swept(url, blobs)
         kept = await what_is_kept(store)
         assert {name for name in files(blobs) if not name.endswith(".256.webp")} == kept
         thumbnails = {name.replace(".256.webp", ".png") for name in files(blobs) - kept}

@@ -47,6 +47,7 @@ def test_a_read_only_blob_folder_is_named(tmp_path: Path) -> None:
     assert said.startswith("storage-unavailable: storage is read-only")
 
 
+@pytest.mark.slow  # two writers wait their five seconds
 async def test_a_database_that_another_process_holds_is_named_and_can_be_read(
     tmp_path: Path,
 ) -> None:

@@ -8,11 +8,13 @@ import * as api from "./api.js";
 import { fill, h, icon, svg } from "./dom.js";
 import { sizeKey } from "./draft.js";
 import { m } from "./messages.js";
+import { linkButton } from "./parts.js";
 import { picker } from "./picker.js";
 import { promptField } from "./prompt.js";
 
 const COUNTS = [1, 2, 3, 4];
 const SHAPES_SHOWN = 5;
+const STYLES_SHOWN = 6;
 const ESTIMATE_DELAY_MS = 250;
 
 /** @param {App} app */
@@ -34,14 +36,22 @@ export function form(app) {
 /** @param {App} app */
 function styles({ draft, catalogue }) {
   const chips = h("div", { class: "chips" });
-  const set = h("fieldset", {}, h("legend", { class: "field-head" }, h("span", {}, m.form.style)), chips);
-  redrawn([draft, catalogue], () => [draft.chosenModel?.styles, draft.style], () => {
+  let all = false;
+  const more = linkButton("", () => {
+    all = true;
+    draw(true);
+  });
+  const set = h("fieldset", { class: "styles" }, h("legend", { class: "field-head" }, h("span", {}, m.form.style)), more, chips);
+  const draw = redrawn([draft, catalogue], () => [draft.chosenModel?.styles, draft.style], () => {
     const offered = draft.chosenModel?.styles ?? [];
     const known = offered.some((style) => style.id === draft.style);
     const chip = (/** @type {string|null} */ id, /** @type {string} */ name) =>
       h("label", { class: "chip pick" }, h("input", { type: "radio", name: "style", value: id ?? "", checked: id === (known ? draft.style : null), onchange: () => draft.set({ style: id }) }), icon("check", 14), name);
     set.hidden = offered.length === 0;
-    fill(chips, chip(null, m.form.noStyle), offered.map((style) => chip(style.id, style.name)));
+    const some = all || offered.length <= STYLES_SHOWN ? offered : offered.filter((style, index) => index < STYLES_SHOWN || style.id === draft.style);
+    more.textContent = m.form.allStyles(offered.length);
+    more.hidden = some.length === offered.length;
+    fill(chips, chip(null, m.form.noStyle), some.map((style) => chip(style.id, style.name)));
   }, chips);
   return set;
 }

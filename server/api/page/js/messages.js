@@ -53,6 +53,7 @@ export const m = {
     removeSource: "Remove the source picture",
     style: "Style",
     noStyle: "None",
+    allStyles: (/** @type {number} */ n) => `All ${n}`,
     shape: "Shape",
     moreShapes: "More",
     moreShapesName: "Show the model's other shapes",
@@ -199,7 +200,7 @@ export const m = {
   models: {
     title: "Models",
     lead: "What this server can draw with. A model is fetched once and then stays on this machine.",
-    state: { ready: "Ready", missing: "Not fetched", unpinned: "Not pinned", broken: "Broken" },
+    state: { ready: "Ready", missing: "Not fetched", unpinned: "Not pinned", unsupported: "Not in this version", broken: "Broken" },
     loaded: "Loaded",
     isDefault: "Used when none is named",
     demonstration: "Demonstration model",

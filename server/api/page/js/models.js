@@ -7,14 +7,14 @@ import * as api from "./api.js";
 import { fill, h, vars } from "./dom.js";
 import { bytes } from "./format.js";
 import { m } from "./messages.js";
-import { button, command, remedy, status } from "./parts.js";
+import { button, command, remedy, status, typed } from "./parts.js";
 
 /** @param {App} app */
 export function modelsPage(app) {
   const cards = h("div", { class: "cards" });
   const element = h("section", { class: "page", tabindex: -1 }, h("div", { class: "page-inner" }, h("header", { class: "page-head" }, h("h1", {}, m.models.title)), h("p", { class: "lead" }, m.models.lead), cards));
   function draw() {
-    const order = ["ready", "missing", "unpinned", "broken"];
+    const order = ["ready", "missing", "unpinned", "unsupported", "broken"];
     const models = [...app.catalogue.models].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state));
     const next = models.some((model) => model.demonstration && model.state === "ready") ? nextSteps(models) : null;
     fill(cards, models.filter((model) => model.state === "ready").map((model) => card(app, model)), next, models.filter((model) => model.state !== "ready").map((model) => card(app, model)));
@@ -28,7 +28,7 @@ export function modelsPage(app) {
 function nextSteps(models) {
   if (models.some((model) => !model.demonstration && model.state === "ready")) return null;
   const families = ["sdxl", "flux"];
-  const first = families.map((family) => models.find((model) => model.family === family && !model.demonstration && model.state !== "broken"));
+  const first = families.map((family) => models.find((model) => model.family === family && !model.demonstration && ["missing", "unpinned"].includes(model.state)));
   const known = first.filter((model) => model !== undefined);
   if (known.length === 0) return null;
   return h("section", { class: "card" }, h("div", { class: "card-head" }, h("h2", {}, m.models.nextTitle)), h("p", { class: "dim" }, m.models.nextLine), known.map(steps));
@@ -63,7 +63,7 @@ function card(app, model) {
     "article", { class: "card" }, head,
     model.description ? h("p", {}, model.description) : null,
     h("p", { class: "facts-line" }, line.map((said) => h("span", {}, said))),
-    state === "broken" || state === "unpinned" ? h("p", { class: "small dim" }, model.reason) : null,
+    ["broken", "unsupported"].includes(state) ? h("p", { class: "small dim" }, typed(model.reason ?? "")) : null,
     ...way(app, model),
   );
 }
@@ -77,7 +77,7 @@ function way(app, model) {
     };
     return [h("div", {}, button(m.models.draw, draw))];
   }
-  if (model.state === "broken") return [];
+  if (model.state === "broken" || model.state === "unsupported") return [];
   if (model.state === "unpinned") return [h("p", { class: "small dim" }, m.models.pin), ...commands(model).map(command)];
   if (model.pull?.state === "running") return [fetching(model.pull)];
   const failed = model.pull ? remedy(m.models.pullFailed, model.pull.error ?? "") : null;

@@ -40,6 +40,9 @@ export function ghostLight() {
   );
 }
 
+/** Text in which `backticks` hold what is to be typed. @param {string} text */
+export const typed = (text) => text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+
 /**
  * What happened, what is safe, one way on.
  * @param {string} title
@@ -47,7 +50,7 @@ export function ghostLight() {
  * @param {...(Node|null|false)} ways
  */
 export const remedy = (title, line, ...ways) =>
-  h("div", { class: "remedy", role: "alert" }, h("span", {}, h("strong", {}, title), " ", line), ...ways);
+  h("div", { class: "remedy", role: "alert" }, h("span", {}, h("strong", {}, title), " ", typed(line)), ...ways);
 
 /** @param {string} words @param {() => void} act @param {string} [kind] */
 export const button = (words, act, kind = "") =>

@@ -5,7 +5,7 @@
 
 import { fill, h, icon, vars } from "./dom.js";
 import { m } from "./messages.js";
-import { lamp, status } from "./parts.js";
+import { lamp, status, typed } from "./parts.js";
 
 /** @param {App} app */
 export function picker(app) {
@@ -13,8 +13,8 @@ export function picker(app) {
   const label = h("span", { class: "grow" });
   const open = h(
     "button",
-    { type: "button", class: "model", "aria-haspopup": "dialog", "aria-expanded": "false", "aria-labelledby": "model-name model-now", onclick: () => list.togglePopover() },
-    label, icon("down"),
+    { type: "button", class: "model", "aria-haspopup": "dialog", "aria-expanded": "false", onclick: () => list.togglePopover() },
+    h("span", { class: "sr" }, m.form.model), label, icon("down"),
   );
   const list = h("div", { class: "model-list", popover: "auto", role: "dialog", "aria-label": m.form.chooseModel });
   list.addEventListener("toggle", (event) => {
@@ -26,7 +26,7 @@ export function picker(app) {
 
   function draw() {
     const chosen = draft.chosenModel;
-    fill(label, h("strong", { id: "model-now" }, chosen?.name ?? m.form.noModel), chosen ? where(chosen) : null);
+    fill(label, h("strong", {}, chosen?.name ?? m.form.noModel), chosen ? where(chosen) : null);
     demo.hidden = !chosen?.demonstration;
     fill(list, rows(catalogue.models, chosen, (model) => {
       draft.set({ model: model.id });
@@ -36,7 +36,7 @@ export function picker(app) {
   draft.addEventListener("change", () => {
     // While it is open the radios hold the state themselves, and the focus with it.
     if (!list.matches(":popover-open")) draw();
-    else fill(label, h("strong", { id: "model-now" }, draft.chosenModel?.name ?? ""), draft.chosenModel ? where(draft.chosenModel) : null);
+    else fill(label, h("strong", {}, draft.chosenModel?.name ?? ""), draft.chosenModel ? where(draft.chosenModel) : null);
     demo.hidden = !draft.chosenModel?.demonstration;
   });
   draw();
@@ -89,7 +89,7 @@ const otherRow = (model) =>
   h(
     "div", { class: "model-row model-off" }, h("span"),
     h("strong", {}, model.name), status(model.state === "broken" ? "fault" : "off", m.models.state[model.state]),
-    h("span", { class: "about" }, model.reason ?? model.description),
+    h("span", { class: "about" }, typed(model.reason ?? model.description)),
   );
 
 /** Put `list` where there is more room, above or below `anchor`. @param {HTMLElement} list @param {HTMLElement} anchor */

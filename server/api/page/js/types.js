@@ -9,7 +9,7 @@
  * @typedef {{id: string, name: string, family: string, provider: string, description: string,
  *   specialties: string[], licence: string, gated: boolean, demonstration: boolean,
  *   needs_vram_gib: number|null, parameters: Parameter[], sizes: Size[], styles: Style[],
- *   state: "ready"|"missing"|"unpinned"|"broken", reason: string|null, loaded: boolean,
+ *   state: "ready"|"missing"|"unpinned"|"unsupported"|"broken", reason: string|null, loaded: boolean,
  *   is_default: boolean, pull: {state: "running"|"failed", done_bytes: number,
  *   total_bytes: number|null, error: string|null}|null}} Model
  * @typedef {{code: string, title: string, detail: string}} JobError
