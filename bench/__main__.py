@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,7 @@ def main() -> None:
 
 def measure(data_dir: Path) -> Results:
     """Return all figures, measured in `data_dir`."""
+    load = os.getloadavg()[0]
     _say("Starting servers")
     figures = start.measure(data_dir)
     with serving(data_dir) as server:
@@ -39,7 +41,7 @@ def measure(data_dir: Path) -> Results:
         figures += overhead.measure(server, _folder(data_dir, model))
         _say("Asking for health under load")
         figures += health.measure(server)
-    return results(device, model, figures)
+    return results(device, model, round(load, 1), figures)
 
 
 def _say(what: str) -> None:
