@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,13 +31,21 @@ def main() -> None:
 
 def measure(data_dir: Path) -> Results:
     """Return all figures, measured in `data_dir`."""
+    load = os.getloadavg()[0]
+    _say("Starting servers")
     figures = start.measure(data_dir)
     with serving(data_dir) as server:
         wait_until_ready(server)
         device, model = _facts(server)
+        _say("Drawing pairs, bare and served")
         figures += overhead.measure(server, _folder(data_dir, model))
+        _say("Asking for health under load")
         figures += health.measure(server)
-    return results(device, model, figures)
+    return results(device, model, round(load, 1), figures)
+
+
+def _say(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)
 
 
 def _facts(server: Running) -> tuple[str, str]:

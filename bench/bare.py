@@ -16,10 +16,7 @@ from diffusers import DiffusionPipeline
 
 def main() -> None:
     """Load the pipeline once, then draw for as long as lines come."""
-    # diffusers has no types here.
-    pipeline = DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
-        sys.argv[1], dtype=torch.float32
-    )
+    pipeline = DiffusionPipeline.from_pretrained(sys.argv[1], dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     for line in sys.stdin:
         arguments = json.loads(line)

@@ -39,6 +39,7 @@ class Machine(BaseModel):
     device: str
     python: str
     torch: str
+    load: float  # of other work, as the kernel averages it, before the run
 
 
 class Results(BaseModel):
@@ -53,7 +54,7 @@ class Results(BaseModel):
     figures: tuple[Figure, ...]
 
 
-def this_machine(device: str) -> Machine:
+def this_machine(device: str, load: float) -> Machine:
     """Return the facts that a reader needs to judge the figures."""
     page = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
@@ -63,15 +64,16 @@ def this_machine(device: str) -> Machine:
         device=device,
         python=platform.python_version(),
         torch=version("torch"),
+        load=load,
     )
 
 
-def results(device: str, model: str, figures: tuple[Figure, ...]) -> Results:
+def results(device: str, model: str, load: float, figures: tuple[Figure, ...]) -> Results:
     """Return today's run."""
     return Results(
         measured_on=f"{datetime.now(UTC):%Y-%m-%d}",
         greenroom=version("greenroom"),
-        machine=this_machine(device),
+        machine=this_machine(device, load),
         model=model,
         figures=figures,
     )

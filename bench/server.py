@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx2
 
 _START_SECONDS = 60.0
+_READY_SECONDS = 300.0
 _POLL_SECONDS = 0.005
 
 
@@ -34,6 +35,12 @@ class Running:
         status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024 / 1e6
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the HTTP process has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        user, system = int(fields[11]), int(fields[12])
+        return (user + system) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -66,8 +73,14 @@ def serving(data_dir: Path) -> Iterator[Running]:
 
 
 def wait_until_ready(server: Running) -> None:
-    """Wait until it can draw."""
+    """Wait until it can draw.
+
+    Raises:
+        TimeoutError: it could not for minutes.
+    """
     while server.client.get("/health/ready").status_code != httpx2.codes.OK:
+        if time.perf_counter() - server.started > _READY_SECONDS:
+            raise TimeoutError(server.client.get("/health/ready").text)
         time.sleep(0.02)
 
 

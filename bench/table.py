@@ -40,7 +40,7 @@ def _section(name: str, run: Results) -> str:
     rows = "\n".join(_row(figure) for figure in run.figures)
     facts = (
         f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB, "
-        f"Python {machine.python}, torch {machine.torch}"
+        f"Python {machine.python}, torch {machine.torch}; load by other work {machine.load:g}"
     )
     return f"""## {name}
 

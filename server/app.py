@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -77,8 +76,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, *, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Services]:
     """Build everything, take up unfinished jobs, and end it all in reverse order.
+
+    Args:
+        settings: decide every part.
+        now: the clock.
 
     Raises:
         AlreadyServingError: another process serves this data.
@@ -89,90 +94,112 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await stack.enter_async_context(server_lock(settings.data_dir, settings.store_url))
         store = await Store.open(settings.store_url, settings.blob_url)
         stack.push_async_callback(store.close)
-        services, epoch = await _build(settings, store, stack)
-        restored = await services.generation.restore(epoch)
-        log.info("server.ready", unfinished_jobs=restored, workers=len(services.workers.list()))
+        house = _House(settings, store, now, await store.greatest_id())
+        for device in house.devices:
+            house.rates.update(await store.rates.all(device))
+        services = await house.open(stack)
+        restored = await services.generation.restore(house.epoch)
+        log.info("server.ready", unfinished_jobs=restored, workers=len(house.workers))
         yield services
 
 
-async def _build(settings: Settings, store: Store, stack: AsyncExitStack) -> tuple[Services, str]:
-    registry = Registry(settings.models, settings.data_dir, models_dir=settings.weights_dir)
-    new_id = IdMaker(time.time, last=await store.greatest_id())
-    epoch = new_id()
-    devices = find_devices(settings.devices)
-    rates = Rates({m: r for device in devices for m, r in (await store.rates.all(device)).items()})
-    active = ActiveJobs()
-    runner = Runner(store, active, rates, new_id, utc_now, epoch)
+class _House:
+    """All objects of one server, built in the order in which they need one another."""
 
-    def wake() -> None:
-        dispatcher.wake()
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        now: Callable[[], datetime],
+        last_id: str | None,
+    ) -> None:
+        self.settings, self.store, self.now = settings, store, now
+        self.new_id = IdMaker(lambda: now().timestamp(), last=last_id)
+        self.epoch = self.new_id()
+        self.registry = make_registry(settings)
+        self.devices = find_devices(settings.devices)
+        self.rates = Rates()
+        self.active = ActiveJobs()
+        self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
+        self.workers = [self._worker(device) for device in self.devices]
+        self.dispatcher = Dispatcher(self.workers, self.active, self.runner, self.rates)
+        self.seen = Workers(self.workers, self.dispatcher)
+        self.models = Models(self.registry, self.seen.loaded_models, settings.weights_dir)
 
-    workers = _workers(settings, registry, rates, store, devices, wake)
-    dispatcher = Dispatcher(workers, active, runner, rates)
-    for worker in workers:
-        stack.push_async_callback(worker.stop)
-        await worker.start()
-    stack.push_async_callback(dispatcher.stop)
-    seen = Workers(workers, dispatcher)
-    models = Models(registry, seen.loaded_models)
-    stack.push_async_callback(models.stop)
-    models.prepare_default()
-    generation = Generation(
-        store,
-        registry,
-        active,
-        dispatcher,
-        rates,
-        new_id,
-        utc_now,
-        max_jobs=settings.max_queued_jobs,
-        max_jobs_per_owner=settings.max_queued_jobs_per_owner,
-    )
-    dispatcher.start()
-    return Services(
-        generation=generation,
-        streams=Streams(store, active, dispatcher),
-        gallery=Gallery(store),
-        uploads=Uploads(
-            store,
+    async def open(self, stack: AsyncExitStack) -> Services:
+        """Start what runs by itself; `stack` ends it in reverse order."""
+        for worker in self.workers:
+            stack.push_async_callback(worker.stop)
+            await worker.start()
+        stack.push_async_callback(self.models.stop)
+        self.models.prepare_default()
+        stack.push_async_callback(self.dispatcher.stop)
+        services = self._services()
+        self.dispatcher.start()
+        return services
+
+    def _services(self) -> Services:
+        store, settings = self.store, self.settings
+        return Services(
+            generation=self._generation(),
+            streams=Streams(store, self.active, self.dispatcher),
+            gallery=Gallery(store),
+            uploads=self._uploads(),
+            keys=Keys(store, admin_token(settings), self.new_id, self.now),
+            models=self.models,
+            workers=self.seen,
+            health=Health(store, self.models, self.seen, self.active, self.runner),
+            active=self.active,
+            tally=self.runner.tally,
+            allowed_hosts=settings.allowed_hosts,
+            version=version("greenroom"),
+        )
+
+    def _generation(self) -> Generation:
+        return Generation(
+            self.store,
+            self.registry,
+            self.active,
+            self.dispatcher,
+            self.rates,
+            self.new_id,
+            self.now,
+            max_jobs=self.settings.max_queued_jobs,
+            max_jobs_per_owner=self.settings.max_queued_jobs_per_owner,
+        )
+
+    def _uploads(self) -> Uploads:
+        return Uploads(
+            self.store,
             SafeFetcher(),
-            new_id,
-            utc_now,
-            max_bytes=settings.max_upload_mib * 2**20,
-            max_pixels=settings.max_upload_megapixels * 1_000_000,
-        ),
-        keys=Keys(store, admin_token(settings), new_id, utc_now),
-        models=models,
-        workers=seen,
-        health=Health(store, models, seen, active, runner),
-        active=active,
-        tally=runner.tally,
-        allowed_hosts=settings.allowed_hosts,
-        version=version("greenroom"),
-    ), epoch
+            self.new_id,
+            self.now,
+            max_bytes=self.settings.max_upload_mib * 2**20,
+            max_pixels=self.settings.max_upload_megapixels * 1_000_000,
+        )
 
-
-def _workers(
-    settings: Settings,
-    registry: Registry,
-    rates: Rates,
-    store: Store,
-    devices: tuple[str, ...],
-    on_change: Callable[[], None],
-) -> list[EngineWorker]:
-    return [
-        EngineWorker(
+    def _worker(self, device: str) -> EngineWorker:
+        return EngineWorker(
             f"local-{device.replace(':', '-')}",
             device,
-            infos=registry.infos,
-            engine_model=registry.engine_model,
-            rates=rates,
-            load_source=Sources(store),
-            on_change=on_change,
-            preview_interval_seconds=settings.preview_interval_seconds,
+            infos=self.registry.infos,
+            engine_model=self.registry.engine_model,
+            rates=self.rates,
+            load_source=Sources(self.store),
+            on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
+            preview_interval_seconds=self.settings.preview_interval_seconds,
         )
-        for device in devices
-    ]
+
+
+def make_registry(settings: Settings) -> Registry:
+    """Return the registry of models that `settings` name."""
+    token = settings.hub_token
+    return Registry(
+        settings.models,
+        settings.data_dir,
+        models_dir=settings.weights_dir,
+        hub_token=None if token is None else token.get_secret_value(),
+    )
 
 
 def configure_logs(settings: Settings) -> None:

@@ -105,7 +105,7 @@ class _Present(Collector):
     responses={200: {"description": "Prometheus' text form", "content": {"text/plain": {}}}},
 )
 async def get_metrics(request: Request, services: ServicesDep) -> Response:
-    """Jobs, workers, pictures and requests. Needs a key like everything else.
+    """Jobs, workers, pictures and requests, of all owners. For administrators.
 
     In Prometheus' configuration: `authorization: {credentials: KEY}`.
     """

@@ -7,6 +7,7 @@ import time
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import answer_crash
@@ -43,6 +44,8 @@ class Observe:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, watched_send)
+            except ClientDisconnect:
+                log.debug("http.hung_up", route=_route(scope))  # in the middle of its own body
             except Exception:
                 # Also a mistake of ours is answered, in a documented form and without details.
                 log.exception("http.crashed", method=scope["method"], route=_route(scope))

@@ -1,4 +1,4 @@
-"""OpenAI's answers, field by field as the SDK's types have them."""
+"""OpenAI's answers, field by field as the SDK's types have them; null fields are left out."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ NO_USAGE = Usage(
 class ImageData(Frozen):
     """One picture, as base64 or as a link; `revised_prompt` only where a style changed it."""
 
-    b64_json: str | None
-    url: str | None
-    revised_prompt: str | None
+    b64_json: str | None = None
+    url: str | None = None
+    revised_prompt: str | None = None
 
 
 class ImagesAnswer(Frozen):
-    """The pictures of one request. Fields that are null are left out."""
+    """The pictures of one request."""
 
     created: int
     background: Literal["opaque"]
     data: tuple[ImageData, ...]
     output_format: ImageFormat
     quality: Quality
-    safety_identifier: str | None
+    safety_identifier: str | None = None
     size: str
     usage: Usage
 
@@ -75,7 +75,7 @@ class CompletedImage(Frozen):
     created_at: int
     output_format: ImageFormat
     quality: Quality
-    safety_identifier: str | None
+    safety_identifier: str | None = None
     size: str
     usage: Usage
 

@@ -11,9 +11,21 @@ from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 
 from server.api.openai_errors import OpenAIError
+from server.api.openai_views import CompletedImage, PartialImage
 from server.api.problems import Problem
+from server.services.views import PreviewView, ProgressView, StateView
 
 PATH = "/openapi.json"
+# Beside what the routes' signatures say: errors, and the data of events.
+_MORE_MODELS = (
+    Problem,
+    OpenAIError,
+    StateView,
+    ProgressView,
+    PreviewView,
+    PartialImage,
+    CompletedImage,
+)
 router = APIRouter(include_in_schema=False)
 
 _DESCRIPTION = """\
@@ -62,13 +74,13 @@ def _document(app: FastAPI) -> dict[str, Any]:
         tags=_TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    _, errors = models_json_schema(
-        [(Problem, "serialization"), (OpenAIError, "serialization")],
+    _, more = models_json_schema(
+        [(model, "serialization") for model in _MORE_MODELS],
         ref_template="#/components/schemas/{model}",
     )
     _drop_framework_errors(document)
     schemas = document["components"]["schemas"]
-    schemas.update(errors["$defs"])
+    schemas.update(more["$defs"])
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
 

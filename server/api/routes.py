@@ -42,9 +42,13 @@ DRAWING: tuple[APIRouter, ...] = (
     uploads.router,
     signin.private,
     openapi.router,
-    metrics.router,
 )
-ADMINISTRATION: tuple[APIRouter, ...] = (keys.router, workers.router, models.admin_router)
+ADMINISTRATION: tuple[APIRouter, ...] = (
+    keys.router,
+    workers.router,
+    models.admin_router,
+    metrics.router,  # of all owners
+)
 
 
 def install(app: FastAPI, *, allowed_hosts: Sequence[str]) -> None:

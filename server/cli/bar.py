@@ -17,7 +17,7 @@ class Bar:
     def __init__(self, *, is_quiet: bool) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(complete_style="green", finished_style="green"),
+            BarColumn(complete_style="green", finished_style="green", pulse_style="green"),
             TextColumn("{task.fields[left]}", style="dim"),
             console=notes(),
             transient=True,

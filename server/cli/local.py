@@ -55,7 +55,7 @@ class _Sources:
 
 @asynccontextmanager
 async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
-    """Start a worker on the first device and stop it at the end."""
+    """Draw with the first device; its worker is stopped at the end."""
     # What the worker's keeper notes is for servers; here errors are told as errors.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     registry = Registry(settings.models, settings.data_dir, models_dir=settings.weights_dir)
@@ -69,7 +69,6 @@ async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
         load_source=sources,
         preview_interval_seconds=settings.preview_interval_seconds,
     )
-    await worker.start()
     try:
         yield LocalDrawer(registry, worker, sources, settings.max_upload_megapixels * 1_000_000)
     finally:
@@ -101,6 +100,7 @@ class LocalDrawer:
         await self._make_demonstration(info.id)
         self._registry.engine_model(info.id)  # raises what is missing, before the worker starts
         yield Waiting("Starting the engine")
+        await self._worker.start()
         await self._ready()
         yield Waiting("Loading the model")
         async for news in self._generate(resolved):

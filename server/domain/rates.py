@@ -10,8 +10,12 @@ _MEMORY = 0.2  # weight of the newest measurement; about the last ten pictures c
 class Rates:
     """Seconds per FLOP for each model on one kind of device; unknown until one was measured."""
 
-    def __init__(self, known: Mapping[str, float] | None = None) -> None:
-        self._seconds_per_flop = dict(known or {})
+    def __init__(self) -> None:
+        self._seconds_per_flop: dict[str, float] = {}
+
+    def update(self, known: Mapping[str, float]) -> None:
+        """Take over rates that were learned before."""
+        self._seconds_per_flop.update(known)
 
     def learn(self, model: str, flops: float, seconds: float) -> float:
         """Take in one picture and return the model's new rate in seconds per FLOP."""

@@ -94,6 +94,11 @@ class EngineWorker:
         """Ids of the models in the device's memory, least recently used first."""
         return () if self._session is None else self._session.residents
 
+    @property
+    def loading_model(self) -> str | None:
+        """Id of the model that is being loaded now."""
+        return None if self._session is None else self._session.loading
+
     async def start(self) -> None:
         """Start the process; returns at once, see `ready`."""
         if self._life is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
@@ -29,8 +28,8 @@ class Inbox:
         self._wanted: dict[int, int] = {}  # pictures of a draw that have no last word yet
         self._busy_since: float | None = time.monotonic()  # with its start
 
-    def read_forever(self) -> None:
-        """Take in messages until the other side is gone, which ends this process."""
+    def read_forever(self) -> int:
+        """Take in messages; return the process's exit status once there are no more."""
         try:
             while (message := receive(self._end, TO_WORKER)) is not None:
                 match message:
@@ -42,15 +41,15 @@ class Inbox:
                         self._outbox.put(self._pong(message))
         except WireError as error:
             log.error("the worker ends: %s", error)  # noqa: TRY400 - its cause is the sender
-            os._exit(EXIT_BAD_FRAME)
-        os._exit(0)  # at once: whoever wanted pictures is gone
+            return EXIT_BAD_FRAME
+        return 0
 
-    def take(self, *, wait: bool) -> Draw | None:
-        """Return the next draw; without `wait`, None when there is none."""
+    def take(self) -> Draw:
+        """Return the next draw, waiting for one if need be."""
         with self._some:
-            while wait and not self._waiting:
+            while not self._waiting:
                 self._some.wait()
-            return self._waiting.popleft() if self._waiting else None
+            return self._waiting.popleft()
 
     def is_wanted(self, draw: int) -> bool:
         """Return False once `draw` was cancelled or is finished."""

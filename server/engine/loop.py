@@ -41,6 +41,7 @@ from server.engine.residents import Residents
 
 log = logging.getLogger(__name__)
 
+EXIT_DEVICE_ERROR = 4
 _ENCODERS = 2
 # Below this a step is shorter than the time threads need to meet.
 _PARAMETERS_FOR_THREADS = 20_000_000
@@ -78,7 +79,8 @@ class Loop:
         self._outbox = outbox
         self._engine = engine_of(device)
         self._residents = Residents(
-            device, lambda models: outbox.put(ResidentsMessage(models=models))
+            device,
+            lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
         )
         self._waiting: deque[tuple[Draw, int]] = deque()
         self._rows: list[Drawing] = []
@@ -87,7 +89,8 @@ class Loop:
 
     def tick(self) -> None:
         """Take in what was asked, begin what may begin, and take one step of what is under way."""
-        self._receive(wait=not self._rows and not self._waiting)
+        if not self._rows and not self._waiting:
+            self._receive()
         self._inbox.busy()
         self._rows = [row for row in self._rows if self._inbox.is_wanted(row.draw)]
         while not self._rows and self._waiting:
@@ -98,12 +101,11 @@ class Loop:
             self._rows.remove(row)
             self._guarded(row.message, row.index, functools.partial(self._finish, row))
 
-    def _receive(self, *, wait: bool) -> None:
-        if wait:
-            self._inbox.idle()
-        while (message := self._inbox.take(wait=wait)) is not None:
-            wait = False
-            self._waiting.extend((message, index) for index in range(message.request.num_images))
+    def _receive(self) -> None:
+        """Wait for the next draw; the others stay in the inbox, where a cancel finds them."""
+        self._inbox.idle()
+        message = self._inbox.take()
+        self._waiting.extend((message, index) for index in range(message.request.num_images))
 
     def _begin(self, message: Draw, index: int) -> None:
         if not self._inbox.is_wanted(message.draw):
@@ -148,7 +150,7 @@ class Loop:
             DrawProgress(
                 draw=row.draw,
                 index=row.index,
-                step=row.trajectory.step_index,
+                step=row.trajectory.steps_done,
                 total_steps=row.trajectory.total_steps,
             )
         )
@@ -202,6 +204,10 @@ class Loop:
             work()
         except AppError as error:
             self._fail(message, index, error)
+        except torch.AcceleratorError:
+            # After a fault of the device every later call fails too: only a new process helps.
+            log.exception("draw %d ended with the device in error", message.draw)
+            os._exit(EXIT_DEVICE_ERROR)
         except Exception as error:
             log.exception("draw %d failed", message.draw)
             self._fail(
@@ -233,4 +239,4 @@ class Loop:
 
 def _no_bars() -> None:
     diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()

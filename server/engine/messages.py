@@ -66,10 +66,11 @@ class Ready(Frozen):
 
 
 class Residents(Frozen):
-    """The models in memory, least recently used first."""
+    """The models in memory, least recently used first, and the one being loaded."""
 
     type: Literal["residents"] = "residents"
     models: tuple[ModelId, ...]
+    loading: ModelId | None
 
 
 class Taken(Frozen):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 from collections.abc import Hashable
@@ -41,14 +40,14 @@ class Outbox:
             self._queue.put(message, key_of(message))
             self._some.notify()
 
-    def send_forever(self) -> None:
-        """Send what comes until the other side is gone, which ends this process."""
+    def send_forever(self) -> int:
+        """Send what comes; return 0 once the other side is gone."""
         while True:
             frame = self._frame(self._take())
             try:
                 self._end.sendall(frame)
             except OSError:
-                os._exit(0)  # at once, wherever the other threads are: nobody listens any more
+                return 0
 
     def _take(self) -> FromWorker:
         with self._some:

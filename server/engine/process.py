@@ -46,8 +46,9 @@ class WorkerProcess:
             OSError: the machine has no room for another process.
         """
         ours, theirs = socket.socketpair()
-        try:
-            with theirs:
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=_READ_AHEAD_BYTES)
+            try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-P", "-m", "server.engine.worker"),
                     *("--fd", str(theirs.fileno()), "--device", device),
@@ -58,10 +59,9 @@ class WorkerProcess:
                     env=_environment(),
                     process_group=0,  # Ctrl-C is for us: we end it when its pictures are settled
                 )
-            reader, writer = await asyncio.open_connection(sock=ours, limit=_READ_AHEAD_BYTES)
-        except BaseException:
-            ours.close()
-            raise
+            except BaseException:
+                writer.close()
+                raise
         return cls(process, reader, writer, worker_id)
 
     @property

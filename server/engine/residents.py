@@ -11,8 +11,9 @@ import torch
 
 from server.domain.errors import GpuMemoryError
 from server.domain.models import EngineModel
+from server.engine import memory
 from server.engine.families.base import FamilyPipeline
-from server.engine.loading import is_out_of_memory, load
+from server.engine.loading import dtype_of, is_out_of_memory, load
 
 T = TypeVar("T")
 
@@ -22,10 +23,12 @@ class Residents:
 
     Args:
         device: where they are.
-        on_change: called with the ids after every load or eviction.
+        on_change: called with the ids in memory and the one being loaded, if any.
     """
 
-    def __init__(self, device: torch.device, on_change: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(
+        self, device: torch.device, on_change: Callable[[tuple[str, ...], str | None], None]
+    ) -> None:
         self._device = device
         self._on_change = on_change
         self._kept: OrderedDict[str, tuple[EngineModel, FamilyPipeline]] = OrderedDict()
@@ -37,16 +40,17 @@ class Residents:
             ModelUnavailableError: it cannot be loaded.
             GpuMemoryError: not even with all others evicted.
         """
-        known = self._kept.get(model.id)
-        if known is not None and known[0] == model:
+        if model.id in self._kept and self._kept[model.id][0] == model:
             self._kept.move_to_end(model.id)
-            return known[1]
-        del known
-        if self._kept.pop(model.id, None) is not None:
-            self._freed()
-        pipeline = self.with_room(model.id, lambda: load(model, self._device))
-        self._kept[model.id] = (model, pipeline)
-        self._changed()
+            return self._kept[model.id][1]
+        self._evict([model.id] if model.id in self._kept else [])
+        self._make_room(model)
+        self._changed(loading=model.id)
+        try:
+            pipeline = self.with_room(model.id, lambda: load(model, self._device))
+            self._kept[model.id] = (model, pipeline)
+        finally:
+            self._changed()
         return pipeline
 
     def with_room(self, model_id: str, work: Callable[[], T]) -> T:
@@ -61,7 +65,8 @@ class Residents:
             if not is_out_of_memory(error):
                 raise
             # Out of this block first: the traceback holds on to the tensors of the attempt.
-        self._evict_others(model_id)
+        self._evict([other for other in self._kept if other != model_id])
+        self._changed()
         try:
             return work()
         except (RuntimeError, MemoryError) as error:
@@ -72,16 +77,21 @@ class Residents:
                 "a smaller picture needs less"
             ) from None
 
-    def _evict_others(self, model_id: str) -> None:
-        for other in [kept for kept in self._kept if kept != model_id]:
-            del self._kept[other]
-        self._freed()
-        self._changed()
+    def _make_room(self, model: EngineModel) -> None:
+        """Evict, least recently used first, until the weights should fit.
 
-    def _freed(self) -> None:
+        Most of all for the CPU, where too much memory ends the process instead of raising.
+        """
+        needed = memory.weight_bytes(model, dtype_of(self._device))
+        while self._kept and memory.free_bytes(self._device) < needed * memory.HEADROOM:
+            self._evict([next(iter(self._kept))])
+
+    def _evict(self, model_ids: list[str]) -> None:
+        for model_id in model_ids:
+            del self._kept[model_id]
         gc.collect()  # pipelines hold themselves in cycles
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _changed(self) -> None:
-        self._on_change(tuple(self._kept))
+    def _changed(self, loading: str | None = None) -> None:
+        self._on_change(tuple(self._kept), loading)

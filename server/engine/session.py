@@ -43,6 +43,7 @@ class Mailbox:
         self._queue: NewestQueue[Event] = NewestQueue()
         self._some = asyncio.Event()
         self._taken = False  # the worker has begun it
+        self._done: set[int] = set()  # pictures with a last word
         self._ended: str | None = None
 
     def put(self, message: AboutDraw) -> None:
@@ -50,6 +51,10 @@ class Mailbox:
         if isinstance(message, Taken):
             self._taken = True
             return
+        if message.index in self._done:
+            return  # a preview that was overtaken by its picture
+        if isinstance(message, DrawPicture | DrawFailed):
+            self._done.add(message.index)
         replaceable = isinstance(message, DrawProgress | DrawPreview)
         self._queue.put(_event(message), (message.type, message.index) if replaceable else None)
         self._some.set()
@@ -81,7 +86,7 @@ class Session:
         ping_timeout_seconds: how long it may leave a ping unanswered; its reader answers even
             while it draws, so silence means that it is stopped or gone.
         stall_timeout_seconds: how long one step, or the loading of one model, may take.
-        on_change: called when `ready`, `residents` or `ended` change.
+        on_change: called when `ready`, `residents`, `loading` or `ended` change.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Session:
         self.process = process
         self.ready: Ready | None = None
         self.residents: tuple[str, ...] = ()
+        self.loading: str | None = None
         self.ended = False
         self._ping_timeout = ping_timeout_seconds
         self._stall_timeout = stall_timeout_seconds
@@ -164,7 +170,7 @@ class Session:
                 self.ready = message
                 self._on_change()
             case Residents():
-                self.residents = message.models
+                self.residents, self.loading = message.models, message.loading
                 self._on_change()
             case Pong():
                 self._stalled_seconds = message.stalled_seconds

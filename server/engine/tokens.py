@@ -40,7 +40,7 @@ def clip_tokenizer(model_max_length: int = 77) -> CLIPTokenizer:
     vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(
         vocab=vocab,
-        merges=merges,  # type: ignore[arg-type]  # pairs are what its loader takes
+        merges=merges,
         model_max_length=model_max_length,
         pad_token="<|endoftext|>",  # noqa: S106 - a token of text, not a secret
     )

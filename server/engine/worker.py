@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 from server.engine.inbox import Inbox
 from server.engine.outbox import Outbox
@@ -43,12 +44,20 @@ def main() -> int:
     outbox = Outbox(end)
     inbox = Inbox(end, outbox)
     for work in (inbox.read_forever, outbox.send_forever):
-        threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=_ending, args=(work,), daemon=True).start()
 
     from server.engine.loop import serve
 
     serve(inbox, outbox, arguments.device)
     return 0
+
+
+def _ending(work: Callable[[], int]) -> None:
+    """Do `work`, then end the process at once, whatever the other threads are in the middle of.
+
+    Nobody is left to draw for, and nothing here is worth saving.
+    """
+    os._exit(work())
 
 
 def _end_with_parent() -> None:

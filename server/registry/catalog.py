@@ -63,7 +63,8 @@ def build(shipped: ModelsFile, overlay: ModelsFile) -> Catalog:
             models[model_id] = _checked(one, found, pins, sizes, styles)
     for entry in broken:
         models[_free(entry.id, models)] = entry
-    default = overlay.head.default or shipped.head.default or next(iter(models), "")
+    named = overlay.head.default or shipped.head.default
+    default = named if named and named not in overlay.head.removed else next(iter(models), "")
     aliases = {**shipped.head.aliases, **overlay.head.aliases}
     for entry in _loose_ends(shipped, overlay, default, aliases, models):
         models[_free(entry.id, models)] = entry
@@ -157,7 +158,7 @@ def _loose_ends(
 ) -> list[BrokenEntry]:
     ends: list[BrokenEntry] = []
     owner = overlay if overlay.head.default else shipped
-    if owner.head.default and default not in models and default not in aliases:
+    if default == owner.head.default and default not in models and default not in aliases:
         ends.append(
             owner.broken_head(("default",), f"there is no model '{default}'; name one of the list")
         )

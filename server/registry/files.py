@@ -198,10 +198,28 @@ def _complaints(
         # Through JSON, where strict mode still takes a list for a tuple.
         kind.model_validate_json(json.dumps(raw))
     except ValidationError as error:
+        said: dict[Path, str] = {}
         for problem in error.errors(include_url=False):
-            place = problem["loc"]
-            where = Where(name, document.line((*path, *place)))
-            yield f"{where}: {_said(kind, problem, place)}"
+            place = _place(raw, problem)
+            # Of a choice of types pydantic tells every miss; the last is the richest form.
+            said[place] = f"{Where(name, document.line((*path, *place)))}: " + _said(
+                kind, problem, place
+            )
+        yield from said.values()
+
+
+def _place(raw: object, problem: ErrorDetails) -> Path:
+    """Return where in the file pydantic means, without the names of types that it puts between."""
+    place: list[str | int] = []
+    for step in problem["loc"]:
+        if isinstance(raw, dict) and (step in raw or problem["type"] == "missing"):
+            raw = raw.get(step)
+        elif isinstance(raw, list) and isinstance(step, int) and step < len(raw):
+            raw = raw[step]
+        else:
+            break
+        place.append(step)
+    return tuple(place)
 
 
 def _said(kind: type[BaseModel], problem: ErrorDetails, place: Path) -> str:

@@ -54,6 +54,7 @@ class Hub:
             token: for gated models; None: HF_TOKEN or what `hf auth login` kept.
             endpoint: another hub; None: HF_ENDPOINT or huggingface.co.
         """
+        quiet()
         self._downloader = downloader
         self._token = token
         self._endpoint = endpoint
@@ -69,6 +70,7 @@ class Hub:
         """Return the files of a commit."""
         from huggingface_hub.hf_api import RepoFile
 
+        await self.commit(repo, commit)  # fails at once where the listing would try for long
         tree = await self._ask(
             repo, lambda api: list(api.list_repo_tree(repo, recursive=True, revision=commit))
         )
@@ -219,7 +221,6 @@ def _present_bytes(folder: Path, chosen: Sequence[HubFile]) -> int:
 
 
 def _api(endpoint: str | None, token: str | None) -> HfApi:
-    quiet()
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=endpoint, token=token, library_name="greenroom")

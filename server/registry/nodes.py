@@ -86,7 +86,8 @@ def read(data: bytes) -> Document:
         return _Reader(text).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = 1 if mark is None else mark.line + 1
+        # At the end of the text libyaml counts a line that is not there.
+        line = 1 if mark is None else min(mark.line, text.count("\n")) + 1
         raise YamlFormError(line, f"this is no YAML: {error.problem or error.context}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

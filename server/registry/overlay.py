@@ -107,7 +107,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if isinstance(plain(text), str) else '"'
+    is_safe = text.isprintable() and isinstance(plain(text), str)
+    style = None if is_safe else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -27,6 +27,7 @@ SCHEDULERS: Mapping[str, tuple[str, ...]] = {
     ),
     "flux": ("flow_match_euler",),
 }
+OWN_SCHEDULER = "default"  # the checkpoint's own, always offered; recipes spell it so, too
 SIZE_MULTIPLE: Mapping[str, int] = {"sdxl": 8, "flux": 16}
 
 
@@ -44,7 +45,7 @@ class Known:
 
 _NEGATIVE = Known("string", "What the picture should not show")
 _STEPS = "Denoising steps: more take longer"
-_SCHEDULER = Known("choice", "Noise scheduler; absent: the checkpoint's own")
+_SCHEDULER = Known("choice", "Noise scheduler; default: the checkpoint's own", OWN_SCHEDULER)
 _IMAGE = Known("image", "Upload or picture to start from")
 _STRENGTH = "With image: 1 redraws all of it, 0.1 almost nothing"
 
@@ -169,4 +170,5 @@ def _parameter(entry: ModelEntry, name: str, known: Known) -> ParameterInfo:
 
 
 def _options(entry: ModelEntry) -> tuple[str, ...]:
-    return SCHEDULERS[entry.family] if entry.schedulers is None else entry.schedulers
+    names = SCHEDULERS[entry.family] if entry.schedulers is None else entry.schedulers
+    return (OWN_SCHEDULER, *names)

@@ -9,6 +9,7 @@ from server.registry.rules import source_kind
 from server.registry.schema import SourceEntry
 
 SDXL_CONFIG = Path(__file__).parent / "configs" / "sdxl"
+BUNDLED_DIR = Path(__file__).parents[1]  # the package, which lies alike in a checkout and a wheel
 
 
 class OutsideError(Exception):
@@ -19,7 +20,7 @@ class OutsideError(Exception):
 class Places:
     """The folders that names are resolved against.
 
-    `models_dir` holds everything that was pulled or brought; `bundled_dir` is models.yaml's own.
+    `models_dir` holds everything that was pulled or brought; `bundled_dir` what came with us.
     """
 
     models_dir: Path

@@ -24,7 +24,7 @@ from server.registry.inspect import Found, Inspector
 from server.registry.overlay import NAME as OVERLAY
 from server.registry.overlay import Fields, Overlay, as_yaml, keep_pins, put_in, take_out
 from server.registry.parameters import broken_info
-from server.registry.places import Places
+from server.registry.places import BUNDLED_DIR, Places
 from server.registry.pull import Progress, Puller
 
 _WORST_FIRST = (ModelState.BROKEN, ModelState.UNPINNED, ModelState.MISSING)
@@ -59,7 +59,7 @@ class Registry:
         """
         self._models_file = models_file
         self._overlay = Overlay(data_dir)
-        self._places = Places(models_dir or data_dir / "models", models_file.parent)
+        self._places = Places(models_dir or data_dir / "models", BUNDLED_DIR)
         self._inspector = Inspector(self._places)
         downloader = downloader or Downloader()
         self._hub = Hub(downloader, token=hub_token, endpoint=hub_endpoint)

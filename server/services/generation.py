@@ -71,7 +71,7 @@ class Generation:
                 await self._store.jobs.finish(job.id, JobState.SUCCEEDED, at=self._now())
                 self._active.end(job.id)
                 continue
-            self._watch_deadline(active)
+            self._watch_deadline(active, is_new=False)
             self._dispatcher.push(active)
         return len(jobs)
 
@@ -94,7 +94,7 @@ class Generation:
         )
         if created:
             active = self._active.add(row, set())
-            self._watch_deadline(active)
+            self._watch_deadline(active, is_new=True)
             self._dispatcher.push(active)
             log.info("job.queued", job_id=row.id, model=info.id, owner=caller.owner)
         return await self._view(row)
@@ -230,13 +230,15 @@ class Generation:
         known = [seconds for seconds in ends if seconds is not None]
         return max(1, round(min(known))) if known else _LATER_SECONDS
 
-    def _watch_deadline(self, active: ActiveJob) -> None:
+    def _watch_deadline(self, active: ActiveJob, *, is_new: bool) -> None:
         if active.job.deadline_at is None:
             return
-        # Once, as a span: from here on a clock that jumps changes nothing.
-        left = (active.job.deadline_at - self._now()).total_seconds()
+        # As a span from the start, so a clock that jumps changes nothing. After a restart only
+        # the time of day is left to go by, but never for longer than was asked.
+        asked = active.job.request.deadline_seconds or 0.0
+        left = asked if is_new else (active.job.deadline_at - self._now()).total_seconds()
         active.deadline = asyncio.get_running_loop().call_later(
-            max(0.0, left), self._start_expiry, active
+            min(max(0.0, left), asked), self._start_expiry, active
         )
 
     def _start_expiry(self, active: ActiveJob) -> None:

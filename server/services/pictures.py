@@ -6,8 +6,6 @@ import io
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
-import pillow_heif
 from PIL import Image, ImageCms, ImageOps
 
 from server.domain.errors import TooLargeError, UnreadableImageError
@@ -36,6 +34,8 @@ def make_safe(data: bytes, *, max_pixels: int) -> SafePicture:
         TooLargeError: more than `max_pixels`.
         UnreadableImageError: not a picture, damaged, or of a kind that is not read.
     """
+    import pillow_heif  # here, as numpy below: most servers never need it, all would wait for it
+
     pillow_heif.register_heif_opener()
     try:
         with warnings.catch_warnings():
@@ -77,6 +77,8 @@ def _check_size(opened: Image.Image, max_pixels: int) -> None:
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
+        import numpy as np
+
         values = np.asarray(picture, dtype=np.float64)
         # Sixteen-bit greys fill 0..65535; other deep modes are stretched to what they hold.
         top = 65535.0 if picture.mode.startswith("I;16") or values.max() > 255 else 255.0

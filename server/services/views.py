@@ -8,7 +8,7 @@ from typing import Literal
 from server.domain.gallery import StoredImage, Upload
 from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
 from server.domain.jobs import Job, JobError, JobState
-from server.domain.models import Family, ModelInfo, ModelState, ParameterInfo, Size, Style
+from server.domain.models import ModelInfo, ModelState
 from server.domain.recipes import Recipe
 from server.domain.work import denoising_steps
 
@@ -99,24 +99,9 @@ class PullView(Frozen):
     error: str | None
 
 
-class ModelView(Frozen):
+class ModelView(ModelInfo):
     """A registered model: what it declares, and whether it can draw now."""
 
-    id: str
-    name: str
-    family: Family
-    provider: str
-    description: str
-    specialties: tuple[str, ...]
-    licence: str
-    gated: bool
-    demonstration: bool
-    needs_vram_gib: float | None
-    parameters: tuple[ParameterInfo, ...]
-    sizes: tuple[Size, ...]
-    size_multiple: int
-    max_pixels: int
-    styles: tuple[Style, ...]
     state: ModelState
     reason: str | None
     loaded: bool

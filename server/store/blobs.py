@@ -163,10 +163,9 @@ def _files_at(url_or_path: str) -> ObjectStore:
     if parts.scheme == "file":
         return LocalStore(unquote(parts.path), mkdir=True)
     try:
-        return from_url(
+        return from_url(  # client_options would switch off AWS_ALLOW_HTTP
             url_or_path,
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)},
-            client_options={"connect_timeout": "5s", "timeout": "60s"},
         )
     except (BaseError, ValueError) as error:
         raise StorageUnavailableError(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy import DateTime, Dialect, Row, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def read(model: type[M], row: Row[Any]) -> M:
+    """Return the domain value in a row that has a column for each of its fields."""
+    values = row._mapping  # noqa: SLF001 - public in SQLAlchemy, underscored like a namedtuple's
+    return model.model_validate({name: values[name] for name in model.model_fields})
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import socket
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -81,8 +83,24 @@ def client_name() -> str:
 def _arguments(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "postgresql":
         return {"connect_timeout": BUSY_SECONDS, "application_name": client_name()}
-    # None: sqlite3 begins no transactions by itself, _begin_immediate does.
-    return {"timeout": BUSY_SECONDS, "isolation_level": None}
+    return {
+        "timeout": BUSY_SECONDS,
+        "isolation_level": None,  # sqlite3 begins no transactions by itself, _begin_immediate does
+        "async_creator_fn": _connect_sqlite,
+    }
+
+
+async def _connect_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:  # noqa: ANN401
+    connection = aiosqlite.connect(*arguments, **options)
+    thread = connection._thread  # noqa: SLF001 - as SQLAlchemy's own connector does it
+    thread.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        # aiosqlite (0.22.1) tells its thread to end but does not wait: the thread would report
+        # to an event loop that may be closed by then, aloud on the console.
+        await asyncio.to_thread(thread.join)
+        raise
 
 
 def _set_up_writer(connection: Any, record: object) -> None:  # noqa: ANN401 - DBAPI's own type

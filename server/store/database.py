@@ -36,8 +36,18 @@ class Transaction:
         """Run one statement."""
         return self._connection.execute(statement)
 
-    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        """Return this database's own INSERT, the kind that knows ON CONFLICT."""
+    def add(self, table: Table, values: dict[str, Any], unique: Sequence[str]) -> bool:
+        """Insert a row unless one with the same `unique` columns is there; return whether."""
+        statement = self._insert(table).values(values).on_conflict_do_nothing(index_elements=unique)
+        # Without the option SQLAlchemy throws the count of an INSERT away.
+        return self.execute(statement.execution_options(preserve_rowcount=True)).rowcount == 1
+
+    def put(self, table: Table, values: dict[str, Any], unique: Sequence[str]) -> None:
+        """Insert a row in place of the one with the same `unique` columns."""
+        statement = self._insert(table).values(values)
+        self.execute(statement.on_conflict_do_update(index_elements=unique, set_=values))
+
+    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
         if self._connection.dialect.name == "postgresql":
             return postgresql.insert(table)
         return sqlite.insert(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from server.domain.streams import StateEvent
+from server.store.columns import read
 from server.store.database import Database
 from server.store.schema import events
 
@@ -23,7 +24,7 @@ class EventRepository:
         if job_id is not None:
             statement = statement.where(events.c.job_id == job_id)
         rows = await self._database.read(statement.order_by(events.c.id).limit(limit))
-        return [StateEvent.model_validate(dict(row._mapping)) for row in rows]  # noqa: SLF001
+        return [read(StateEvent, row) for row in rows]
 
     async def latest_id(self) -> int:
         """Return the greatest number so far, 0 before the first event."""

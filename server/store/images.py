@@ -11,6 +11,7 @@ from sqlalchemy import Row, delete, select
 
 from server.domain.gallery import StoredImage
 from server.domain.pages import Page
+from server.store.columns import read
 from server.store.database import Database, Transaction
 from server.store.pages import page
 from server.store.schema import images
@@ -19,7 +20,7 @@ from server.store.vault import Vault
 
 
 def _image(row: Row[Any]) -> StoredImage:
-    return StoredImage.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's own name
+    return read(StoredImage, row)
 
 
 class ImageRepository:
@@ -38,9 +39,7 @@ class ImageRepository:
         """
 
         def work(transaction: Transaction) -> tuple[StoredImage, bool]:
-            statement = transaction.insert(images).values(dict(image))
-            statement = statement.on_conflict_do_nothing(index_elements=["job_id", "index"])
-            if not transaction.execute(statement).rowcount:
+            if not transaction.add(images, dict(image), ["job_id", "index"]):
                 place = (images.c.job_id == image.job_id, images.c.index == image.index)
                 return _image(transaction.execute(select(images).where(*place)).one()), False
             self._words.add(transaction, image.id, image.prompt)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Row, select, update
 from server.domain.errors import ConflictError
 from server.domain.jobs import Job, JobError, JobState
 from server.domain.pages import Page
+from server.store.columns import read
 from server.store.database import Database, EventType, Transaction
 from server.store.pages import page
 from server.store.schema import jobs
@@ -26,8 +27,7 @@ _ENDED: dict[JobState, EventType] = {
 
 
 def _job(row: Row[Any]) -> Job:
-    known = row._mapping  # noqa: SLF001 - SQLAlchemy's public name
-    return Job.model_validate({name: known[name] for name in Job.model_fields})
+    return read(Job, row)
 
 
 class JobRepository:
@@ -51,12 +51,7 @@ class JobRepository:
 
         def work(transaction: Transaction) -> tuple[Job, str, bool]:
             values = dict(job) | {"idempotency_key": idempotency_key, "request_hash": request_hash}
-            statement = (
-                transaction.insert(jobs)
-                .values(values)
-                .on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
-            )
-            if not transaction.execute(statement).rowcount:
+            if not transaction.add(jobs, values, ["owner", "idempotency_key"]):
                 found = transaction.execute(
                     select(*_COLUMNS, jobs.c.request_hash).where(
                         jobs.c.owner == job.owner, jobs.c.idempotency_key == idempotency_key

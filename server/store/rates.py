@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from server.store.database import Database, Transaction
+from server.store.database import Database
 from server.store.schema import rates
 
 
@@ -22,16 +22,5 @@ class RateRepository:
 
     async def save(self, device: str, model: str, seconds_per_flop: float) -> None:
         """Keep a rate in place of the one before."""
-
-        def work(transaction: Transaction) -> None:
-            statement = transaction.insert(rates).values(
-                device=device, model=model, seconds_per_flop=seconds_per_flop
-            )
-            transaction.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["device", "model"],
-                    set_={"seconds_per_flop": seconds_per_flop},
-                )
-            )
-
-        await self._database.write(work)
+        values = {"device": device, "model": model, "seconds_per_flop": seconds_per_flop}
+        await self._database.write(lambda t: t.put(rates, values, ["device", "model"]))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
+import structlog
 from sqlalchemy import func, select, union_all
 
+from server.domain.errors import StorageFullError, StorageUnavailableError
 from server.domain.gallery import StoredImage, Upload
 from server.domain.streams import StateEvent
 from server.store import schema
 from server.store.blobs import BlobStore
-from server.store.database import Database, Transaction
+from server.store.database import Database
 from server.store.events import EventRepository
 from server.store.images import ImageRepository
 from server.store.jobs import JobRepository
@@ -22,10 +25,23 @@ from server.store.rates import RateRepository
 from server.store.uploads import UPLOAD_SUFFIX, UploadRepository
 from server.store.vault import Vault
 
+log = structlog.get_logger(__name__)
+
 
 def utc_now() -> datetime:
     """Return the time, aware and in UTC."""
     return datetime.now(UTC)
+
+
+async def _sweep(files: Vault) -> int:
+    try:
+        removed = await files.sweep_files()
+    except (StorageFullError, StorageUnavailableError) as error:
+        log.warning("files.not_swept", reason=str(error))  # the next start tries again
+        return 0
+    if removed:
+        log.info("files.swept", removed=removed)
+    return removed
 
 
 class Store:
@@ -37,6 +53,7 @@ class Store:
         self._database = database
         self._files = files
         self._vault = None if files is None else Vault(database, files)
+        self.sweeping: asyncio.Task[int] | None = None  # all files, since `open`
         self.jobs = JobRepository(database, now)
         self.images = ImageRepository(database, self._vault)
         self.uploads = UploadRepository(database, self._vault)
@@ -68,12 +85,16 @@ class Store:
                 undo.push_async_callback(files.close)
             store = cls(database, files, now)
             if files is not None:
-                await store.blobs.sweep()
+                await store.blobs.sweep_rows()
+                store.sweeping = asyncio.create_task(_sweep(store.blobs))
             undo.pop_all()
         return store
 
     async def close(self) -> None:
         """Let writes end, then close connections and threads."""
+        if self.sweeping is not None:
+            self.sweeping.cancel()
+            await asyncio.wait([self.sweeping])
         await self._database.close()
         if self._files is not None:
             await self._files.close()
@@ -131,15 +152,8 @@ class Store:
         Raises:
             StorageFullError, StorageUnavailableError: which of the two, and what helps.
         """
-        said = utc_now().isoformat()
-
-        def work(transaction: Transaction) -> None:
-            statement = transaction.insert(schema.about).values(name="checked_at", value=said)
-            transaction.execute(
-                statement.on_conflict_do_update(index_elements=["name"], set_={"value": said})
-            )
-
-        await self._database.write(work)
+        values = {"name": "checked_at", "value": utc_now().isoformat()}
+        await self._database.write(lambda t: t.put(schema.about, values, ["name"]))
         await self._database.read(select(schema.about).where(schema.about.c.name == "checked_at"))
         if self._vault is not None:
             await self._vault.check()

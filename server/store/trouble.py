@@ -9,69 +9,80 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from obstore.exceptions import BaseError
-from sqlalchemy.exc import (
-    DatabaseError,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    NotSupportedError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from server.domain.errors import AppError, StorageFullError, StorageUnavailableError
 
-_OURS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)  # mistakes, not trouble
 _FULL = "the disk is full; free some space, what is unfinished goes on then"
 _READ_ONLY = "storage is read-only; make it writable for the user that runs the server"
-# SQLite's primary result codes and PostgreSQL's SQLSTATE classes, to what helps.
+_LOCKED = "another process holds the database; close what uses it, or wait"
+# SQLite's primary result codes, and PostgreSQL's SQLSTATE codes and classes, to what helps.
 _SQLITE = {
-    5: "another process holds the database; close what uses it, or wait",
-    6: "another process holds the database; close what uses it, or wait",
-    8: _READ_ONLY,
-    10: "the disk under the database fails; look into the system's log",
-    11: "the database is damaged; restore it from a backup",
-    14: "the database cannot be opened; its folder must exist and be writable",
-    26: "the database file is something else; name another, or restore it from a backup",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_IOERR: "the disk under the database fails; look into the system's log",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged; restore it from a backup",
+    sqlite3.SQLITE_CANTOPEN: (
+        "the database cannot be opened; its folder must exist and be writable"
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "the database file is something else; name another, or restore it from a backup"
+    ),
 }
 _POSTGRES = {
-    "25": _READ_ONLY,
+    "25006": _READ_ONLY,
     "28": "PostgreSQL refuses the sign-in; look at user and password in GREENROOM_DATABASE_URL",
     "3D": "PostgreSQL has no such database; create it, or change GREENROOM_DATABASE_URL",
-    "42": "PostgreSQL denies a right; the user must own the database",
+    "42501": "PostgreSQL denies a right; the user must own the database",
     "53": "PostgreSQL is out of connections or memory; raise its limits",
 }
-_SQLITE_FULL = 13
 _SILENT = "the database does not answer; start it, or change GREENROOM_DATABASE_URL"
 _NO_BLOBS = "the blob store does not answer; look at GREENROOM_BLOBS_URL, its keys and the network"
 
 
 @contextmanager
 def database_trouble() -> Iterator[None]:
-    """Raise a database's failures as StorageFullError or StorageUnavailableError."""
+    """Raise a database's failures as StorageFullError or StorageUnavailableError.
+
+    A wrong statement or a broken constraint is our mistake, no trouble: it passes as it is.
+    """
     try:
         yield
-    except _OURS:
-        raise
-    except (DatabaseError, InterfaceError) as error:
-        raise _database_error(error.orig) from error
+    except DBAPIError as error:
+        raise _named(error.orig) or error from error.orig
     except sqlite3.OperationalError as error:  # of BEGIN, which goes straight to the driver
-        raise _database_error(error) from error
+        raise _named(error) or error from error
     except PoolTimeoutError as error:
         raise StorageUnavailableError(_SILENT) from error
 
 
-def _database_error(error: BaseException | None) -> AppError:
+def _named(error: BaseException | None) -> AppError | None:
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
-        primary = code & 0xFF  # the rest is detail
-        if primary == _SQLITE_FULL:
-            return StorageFullError(_FULL)
-        return StorageUnavailableError(_SQLITE.get(primary, _SILENT))
-    state = getattr(error, "sqlstate", None) or ""
+        return _sqlite_error(code & 0xFF)  # the rest is detail
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return _postgres_error(state)
+    # Without a code it comes from a driver: a lost or refused connection, or a misuse.
+    is_lost = type(error).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout")
+    return StorageUnavailableError(_SILENT) if is_lost else None
+
+
+def _sqlite_error(code: int) -> AppError | None:
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFullError(_FULL)
+    return StorageUnavailableError(_SQLITE[code]) if code in _SQLITE else None
+
+
+def _postgres_error(state: str) -> AppError | None:
     if state == "53100":
         return StorageFullError(_FULL)
-    return StorageUnavailableError(_POSTGRES.get(state[:2], _SILENT))
+    remedy = _POSTGRES.get(state) or _POSTGRES.get(state[:2])
+    if remedy is None and state[:2] in ("08", "57", "58"):  # connection, shutdown, its machine
+        remedy = _SILENT
+    return None if remedy is None else StorageUnavailableError(remedy)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from sqlalchemy import Row, delete, select
 
 from server.domain.gallery import Upload
 from server.domain.pages import Page
+from server.store.columns import read
 from server.store.database import Database, Transaction
 from server.store.pages import page
 from server.store.schema import uploads
@@ -18,7 +19,7 @@ _COLUMNS = tuple(uploads.c[name] for name in Upload.model_fields)
 
 
 def _upload(row: Row[Any]) -> Upload:
-    return Upload.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name
+    return read(Upload, row)
 
 
 class UploadRepository:

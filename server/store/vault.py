@@ -19,7 +19,7 @@ from sqlalchemy import and_, delete, exists, or_, select
 
 from server.domain.errors import StorageFullError, StorageUnavailableError
 from server.store.blobs import BlobFile, BlobStore
-from server.store.database import Database, Transaction
+from server.store.database import Database
 from server.store.schema import about, blobs, images, uploads
 
 T = TypeVar("T")
@@ -105,14 +105,8 @@ class Vault:
 
     async def stage(self, sha256: str, suffix: str, size_bytes: int) -> None:
         """Write the row of a file that is about to be put. The first step of `keep`."""
-
-        def work(transaction: Transaction) -> None:
-            statement = transaction.insert(blobs).values(
-                sha256=sha256, suffix=suffix, size_bytes=size_bytes
-            )
-            transaction.execute(statement.on_conflict_do_nothing())
-
-        await self._database.write(work)
+        values = {"sha256": sha256, "suffix": suffix, "size_bytes": size_bytes}
+        await self._database.write(lambda t: t.add(blobs, values, ["sha256", "suffix"]))
 
     async def check(self) -> None:
         """Write one small file.
@@ -122,8 +116,8 @@ class Vault:
         """
         await self._files.set_owner(await self._database_id())
 
-    async def sweep(self) -> int:
-        """Remove what a kill has left and return how many files and rows that were.
+    async def sweep_rows(self) -> int:
+        """Remove what a kill has left with its row: found by a query, so quick at every start.
 
         Raises:
             StorageUnavailableError: these files are another database's; nothing was touched.
@@ -134,6 +128,15 @@ class Vault:
         for sha256, suffix in await self._database.read(unused):
             async with self._turn(sha256):
                 removed += await self._drop_unless_in_use(sha256, suffix)
+        return removed
+
+    async def sweep_files(self) -> int:
+        """Remove unfinished files and those without a row: found by listing all of them.
+
+        Safe beside everything else, and best so, since a large store takes its time. Files lose
+        their rows only with a database that is older than they are.
+        """
+        removed = 0
         async for strangers in self._strangers():
             for file in strangers:
                 removed += await self._remove_stranger(file)
@@ -160,12 +163,8 @@ class Vault:
         statement = select(about.c.value).where(about.c.name == "database_id")
         if rows := await self._database.read(statement):
             return str(rows[0].value)
-
-        def work(transaction: Transaction) -> None:
-            fresh = {"name": "database_id", "value": secrets.token_hex(16)}
-            transaction.execute(transaction.insert(about).values(fresh).on_conflict_do_nothing())
-
-        await self._database.write(work)
+        fresh = {"name": "database_id", "value": secrets.token_hex(16)}
+        await self._database.write(lambda t: t.add(about, fresh, ["name"]))
         return await self._database_id()
 
     async def _strangers(self) -> AsyncIterator[list[BlobFile]]:

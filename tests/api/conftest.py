@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ class Running:
 
     app: FastAPI
     url: str
+    models_dir: Path
     stack: ExitStack = field(default_factory=ExitStack)
 
     def client(self, key: str | None, **options: Any) -> httpx2.Client:
@@ -55,9 +56,12 @@ class Running:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, scribble_models: Path) -> Iterator[Running]:
     """A server that is ready to draw."""
+    # A copy: these tests bring and remove models.
+    models_dir = tmp_path_factory.mktemp("api-models")
+    shutil.copytree(scribble_models, models_dir, dirs_exist_ok=True)
     settings = Settings(
         data_dir=tmp_path_factory.mktemp("api"),
-        models_dir=scribble_models,
+        models_dir=models_dir,
         devices=("cpu",),
         admin_token=ADMIN_TOKEN,
         allowed_hosts=("pictures.example",),
@@ -72,7 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, scribble_models: Path) -> I
         uvicorn_server = uvicorn.Server(config)
         thread = threading.Thread(target=uvicorn_server.run, args=([listening],))
         thread.start()
-        running = Running(app, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        running = Running(app, f"http://127.0.0.1:{listening.getsockname()[1]}", models_dir)
         try:
             _wait_ready(running)
             yield running
@@ -135,9 +139,9 @@ def slow(**request: Any) -> dict[str, Any]:
     )
 
 
-def is_free_of(client: httpx2.Client) -> bool:
-    """Return whether `client` has no unfinished job; used to leave no work behind."""
-    return not client.get("/api/v1/jobs?state=queued,running").json()["items"]
-
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that is soon true."""
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)

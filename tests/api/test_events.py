@@ -3,14 +3,12 @@ from __future__ import annotations
 import base64
 import itertools
 import socket
-import time
-from collections.abc import Callable
 
 import httpx2
 import pytest
 
 from server.domain.ids import ID_LENGTH
-from tests.api.conftest import SMALL, Running, draw, slow
+from tests.api.conftest import SMALL, Running, draw, slow, until
 from tests.api.pictures import opened
 from tests.api.sse import listening
 
@@ -128,10 +126,10 @@ def test_a_listener_that_never_reads_holds_nobody_up(
 
 def test_a_listener_that_hangs_up_is_forgotten(server: Running, client: httpx2.Client) -> None:
     active = server.app.state.services.active
-    _until(lambda: active.listeners == 0)
+    until(lambda: active.listeners == 0)
     with listening(client, "/api/v1/events"):
-        _until(lambda: active.listeners == 1)
-    _until(lambda: active.listeners == 0)
+        until(lambda: active.listeners == 1)
+    until(lambda: active.listeners == 0)
 
 
 def _deaf_listener(server: Running, authorization: str) -> socket.socket:
@@ -143,10 +141,3 @@ def _deaf_listener(server: Running, authorization: str) -> socket.socket:
         f"Authorization: {authorization}\r\n\r\n".encode()
     )
     return connection
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -24,16 +24,21 @@ def test_health_is_open_and_true(nobody: httpx2.Client) -> None:
     assert (ready.status_code, ready.json()) == (200, {"status": "ready", "missing": []})
 
 
-def test_measurements_need_a_key(nobody: httpx2.Client, client: httpx2.Client) -> None:
+def test_measurements_are_of_all_owners_and_so_for_administrators(
+    nobody: httpx2.Client, client: httpx2.Client, admin: httpx2.Client
+) -> None:
     assert nobody.get("/metrics").status_code == 401
-    assert client.get("/metrics").headers["Content-Type"].startswith("text/plain; version=")
+    assert client.get("/metrics").status_code == 403
+    assert admin.get("/metrics").headers["Content-Type"].startswith("text/plain; version=")
 
 
-def test_pictures_jobs_workers_and_requests_are_measured(client: httpx2.Client) -> None:
-    before = measured(client)
+def test_pictures_jobs_workers_and_requests_are_measured(
+    client: httpx2.Client, admin: httpx2.Client
+) -> None:
+    before = measured(admin)
     job = draw(client, num_images=2)
     client.get(f"/api/v1/jobs/{job['id']}")
-    after = measured(client)
+    after = measured(admin)
     key = (job["resolved"]["model"], job["images"][0]["served_by"])
 
     def grown(name: str, labels: tuple[str, ...]) -> float:
@@ -49,10 +54,12 @@ def test_pictures_jobs_workers_and_requests_are_measured(client: httpx2.Client) 
     assert grown("greenroom_http_request_duration_seconds_count", looked) == 1
 
 
-def test_unknown_addresses_and_methods_share_a_label(client: httpx2.Client) -> None:
+def test_unknown_addresses_and_methods_share_a_label(
+    client: httpx2.Client, admin: httpx2.Client
+) -> None:
     client.get("/no/such/address")
     client.request("BREW", "/api/v1/jobs")
-    labels = measured(client)["greenroom_http_request_duration_seconds_count"]
+    labels = measured(admin)["greenroom_http_request_duration_seconds_count"]
     assert ("GET", "none", "404") in labels
     assert not any("no/such" in label[1] or label[0] == "BREW" for label in labels)
 

@@ -26,7 +26,7 @@ def server(
         yield running
 
 
-@pytest.fixture(params=["served", "alone"])
+@pytest.fixture(params=["served", pytest.param("alone", marks=pytest.mark.slow)])
 def settings(
     request: pytest.FixtureRequest, tmp_path: Path, scribble_models: Path
 ) -> dict[str, str | Path]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from server.domain.models import EngineModel, Family
-from tests.engine.workers import DAMAGED, SOURCE, engine_model
+from server.domain.models import EngineModel, Family, ModelPart
+from tests.engine.workers import DAMAGED, HUGE, SOURCE, engine_model
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +26,32 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def models(
+def runaway_weights(
     model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Weights so large that no number survives the first step."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model_folders["sdxl"] / "unet" / "diffusion_pytorch_model.safetensors")
+    path = tmp_path_factory.mktemp("runaway") / "unet.safetensors"
+    save_file({name: value * 1e30 for name, value in weights.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def models(
+    model_folders: dict[str, Path], runaway_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, EngineModel]:
     empty = tmp_path_factory.mktemp("empty")
     return {
         "tiny": engine_model("tiny", model_folders["sdxl"], Family.SDXL),
         "tiny-flux": engine_model("tiny-flux", model_folders["flux"], Family.FLUX),
+        "runaway": engine_model(
+            "runaway",
+            model_folders["sdxl"],
+            Family.SDXL,
+            (ModelPart(kind="unet", path=str(runaway_weights)),),
+        ),
         "broken": engine_model("broken", empty, Family.SDXL),
     }
 
@@ -41,4 +60,4 @@ def models(
 def sources() -> dict[str, bytes]:
     out = io.BytesIO()
     Image.new("RGB", (200, 100), "teal").save(out, "PNG")
-    return {SOURCE: out.getvalue(), DAMAGED: b"no picture"}
+    return {SOURCE: out.getvalue(), DAMAGED: b"no picture", HUGE: bytes(65 * 1024**2)}

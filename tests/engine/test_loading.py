@@ -14,8 +14,8 @@ from server.domain.errors import ModelUnavailableError
 from server.domain.models import EngineModel, Family, ModelPart, ModelSource
 from server.engine.loading import load
 from tests.engine.drawing import begin, finish, request
-from tests.engine.single_file import write_single_file
 from tests.engine.workers import engine_model
+from tests.single_file import write_single_file
 
 CPU = torch.device("cpu")
 

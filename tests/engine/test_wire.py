@@ -7,12 +7,15 @@ import threading
 
 import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.engine import wire
 from server.engine.messages import (
     FROM_WORKER,
     TO_WORKER,
     Cancel,
+    Draw,
     DrawFailed,
     DrawPreview,
     Ping,
@@ -60,6 +63,28 @@ BAD_BODIES = {
 def test_what_is_no_message_is_a_malformed_frame(body: bytes) -> None:
     with pytest.raises(wire.MalformedFrameError):
         wire.decode(body, TO_WORKER)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_get_past_the_schema_or_raise_anything_else(body: bytes) -> None:
+    try:
+        message = wire.decode(body, TO_WORKER)
+    except wire.MalformedFrameError:
+        return
+    assert isinstance(message, Draw | Cancel | Ping)
+
+
+_PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=9,
+)
+
+
+@given(st.sampled_from(["draw", "cancel", "ping", "pong"]), st.dictionaries(st.text(), _PLAIN))
+def test_no_map_gets_past_the_schema_either(kind: str, fields: dict[str, object]) -> None:
+    with pytest.raises(wire.MalformedFrameError):
+        wire.decode(msgpack.packb({**fields, "type": kind, "more": 1}), TO_WORKER)
 
 
 def test_the_error_never_repeats_what_was_sent() -> None:

@@ -19,6 +19,7 @@ from server.domain.errors import (
     ModelUnavailableError,
     NotFoundError,
     RequestRefusedError,
+    TooLargeError,
     UnreadableImageError,
 )
 from server.domain.events import Failed, Picture, Preview, Progress, Started
@@ -29,6 +30,7 @@ from server.engine.recipe_file import read_recipe
 from tests.engine.drawing import request
 from tests.engine.workers import (
     DAMAGED,
+    HUGE,
     LONG,
     SOURCE,
     events_of,
@@ -89,6 +91,16 @@ async def test_several_pictures_count_their_seeds_up(worker: EngineWorker) -> No
     assert [picture.recipe.seed for picture in pictures] == [5, 6, 7]
     alone = await picture_of(worker, request(seed=6))
     assert np.array_equal(pixels_of(pictures[1]), pixels_of(alone))
+
+
+async def test_a_second_order_scheduler_counts_the_steps_that_were_asked_for(
+    worker: EngineWorker,
+) -> None:
+    events = await events_of(worker, request(scheduler="heun", num_inference_steps=5))
+    assert events[0] == Started(0, 5)
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps == sorted(steps)
+    assert steps[-1] == 5
 
 
 async def test_both_families_stay_loaded(worker: EngineWorker) -> None:
@@ -160,6 +172,8 @@ async def test_a_draw_cancelled_while_it_waits_is_never_begun(worker: EngineWork
     [
         ({"model": "broken"}, ModelUnavailableError, "broken"),
         ({"image": DAMAGED, "strength": 0.5}, UnreadableImageError, "start from"),
+        ({"image": HUGE, "strength": 0.5}, TooLargeError, "too large"),
+        ({"model": "runaway"}, GenerationFailedError, "numbers ran away"),
         ({"image": "2" * 26, "strength": 0.5}, NotFoundError, "picture"),
         ({"image": SOURCE, "strength": 0.1}, RequestRefusedError, "strength"),
         ({"scheduler": "lcm", "num_inference_steps": 120}, RequestRefusedError, "120"),
@@ -171,7 +185,7 @@ async def test_what_cannot_be_drawn_fails_alone_and_says_why(
     worker: EngineWorker, values: dict[str, object], error: type[Exception], word: str
 ) -> None:
     epoch = worker.epoch
-    (failed,) = await events_of(worker, request(**values))
+    failed = (await events_of(worker, request(**values)))[-1]
     assert isinstance(failed, Failed)
     assert type(failed.error) is error
     assert word in failed.error.detail

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from server.domain.errors import WorkerDiedError
 from server.domain.events import Event, Progress
@@ -31,15 +32,18 @@ from tests.engine.workers import (
     runs,
 )
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worker(models: dict[str, EngineModel]) -> AsyncIterator[EngineWorker]:
+    async with running(new_worker(models, ping_timeout_seconds=3.0)) as ready:
+        yield ready
+
 
 async def test_a_killed_worker_is_noticed_at_once_and_draws_the_same_after_its_restart(
-    models: dict[str, EngineModel],
+    worker: EngineWorker,
 ) -> None:
-    async with running(new_worker(models)) as worker:
-        await _killed_in_the_middle(worker)
-
-
-async def _killed_in_the_middle(worker: EngineWorker) -> None:
     before = await picture_of(worker, request(seed=9))
     epoch, pid = worker.epoch, worker.pid
     drawing, waiting = worker.generate(request(**LONG)), worker.generate(request())
@@ -68,18 +72,15 @@ async def _rest_of(stream: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in stream]
 
 
-async def test_a_stopped_process_is_noticed_and_replaced(models: dict[str, EngineModel]) -> None:
-    async with running(new_worker(models, ping_timeout_seconds=1.0)) as worker:
-        pid = worker.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(WorkerDiedError):
-            await events_of(worker, request())
-        assert worker.last_error is None or "did not answer" in worker.last_error
-        assert await gone_within(pid, 1)
-        await picture_of(worker, request())
-        assert worker.last_error is not None
-        assert "did not answer" in worker.last_error
+async def test_a_stopped_process_is_noticed_and_replaced(worker: EngineWorker) -> None:
+    pid = worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDiedError, match="did not answer for 3 seconds"):
+        await events_of(worker, request())
+    assert await gone_within(pid, 1)
+    await picture_of(worker, request())
+    assert worker.pid != pid
 
 
 async def test_after_stop_there_is_no_process_and_no_drawing(
@@ -97,6 +98,18 @@ async def test_after_stop_there_is_no_process_and_no_drawing(
     assert await gone_within(pid, 1)
     with pytest.raises(WorkerDiedError):
         await events_of(worker, request())
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
+async def test_a_worker_can_be_stopped_while_it_starts(
+    models: dict[str, EngineModel], seconds: float
+) -> None:
+    worker = new_worker(models)
+    await worker.start()
+    await asyncio.sleep(seconds)
+    pid = worker.pid
+    await worker.stop()
+    assert pid is None or await gone_within(pid, 1)
 
 
 _PARENT = """

@@ -22,6 +22,7 @@ from server.engine.client import EngineWorker
 
 SOURCE = "0" * 26
 DAMAGED = "1" * 26
+HUGE = "3" * 26
 # So many steps that no machine draws it before a test is through with it.
 LONG = {"num_inference_steps": 150, "width": 512, "height": 512}
 
@@ -63,7 +64,7 @@ def new_worker(
 async def running(worker: EngineWorker) -> AsyncIterator[EngineWorker]:
     await worker.start()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await worker.ready()
         yield worker
     finally:
@@ -71,7 +72,7 @@ async def running(worker: EngineWorker) -> AsyncIterator[EngineWorker]:
 
 
 async def events_of(worker: EngineWorker, asked: Any) -> list[Event]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         return [event async for event in worker.generate(asked)]
 
 

@@ -4,8 +4,8 @@ import io
 import os
 import random
 import signal
-import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 from PIL import Image
+from sqlalchemy import create_engine, text
 
+from tests.requirements import require
 from tests.serving import ServerProcess
+from tests.store import cluster
 
 pytestmark = pytest.mark.slow
 JOBS = 50
@@ -53,12 +56,34 @@ def strike(server: ServerProcess, victim: str) -> None:
             os.kill(worker, signal.SIGKILL)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'greenroom.db'}"
+        return
+    require("PostgreSQL (initdb, or GREENROOM_TEST_POSTGRES_URL)", present=cluster.is_available())
+    with cluster.running() as server, cluster.fresh_database(server) as url:
+        yield url
+
+
+def stored_pictures(database: str) -> list[tuple[str, int, str]]:
+    """Job, index and hash of every row."""
+    query = text('SELECT job_id, "index", sha256 FROM images')
+    engine = create_engine(database.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        rows = [(row[0], row[1], row[2]) for row in connection.execute(query)]
+    engine.dispose()
+    return rows
+
+
 @pytest.mark.parametrize("victim", ["http", "worker", "both"])
 def test_fifty_jobs_survive_kills_at_random_moments(
-    victim: str, tmp_path: Path, scribble_models: Path
+    victim: str, database: str, tmp_path: Path, scribble_models: Path
 ) -> None:
-    chance = random.Random(f"{victim}-1")  # noqa: S311
-    with ServerProcess(tmp_path / "data", scribble_models) as server:
+    chance = random.Random(f"{victim} 1")  # noqa: S311
+    settings = {"GREENROOM_DATABASE_URL": database}
+    with ServerProcess(tmp_path / "data", scribble_models, settings=settings) as server:
         strikes = sorted(chance.sample(range(5, JOBS), 4))
         ids = []
         for number in range(JOBS):
@@ -73,17 +98,12 @@ def test_fifty_jobs_survive_kills_at_random_moments(
         for number, job in enumerate(jobs):
             seeds = [image["seed"] for image in job["images"]]
             assert seeds == [1000 * number + i for i in range(1 + number % 3)]
-    expected = sum(1 + number % 3 for number in range(JOBS))
-    with sqlite3.connect(tmp_path / "data" / "greenroom.db") as database:
-        rows = database.execute('SELECT job_id, "index", sha256 FROM images').fetchall()
-    database.close()
-    assert len(rows) == expected == len({(job, index) for job, index, _ in rows})
     assert len(set(ids)) == JOBS
+    rows = stored_pictures(database)
+    expected = sum(1 + number % 3 for number in range(JOBS))
+    assert len(rows) == expected == len({(job, index) for job, index, _ in rows})
     files = files_under(tmp_path / "data" / "blobs") - {"greenroom-database"}  # whose files
-    stored = {name.removesuffix(".png") for name in files}
-    assert stored == {sha for _, _, sha in rows}
-    leftovers = {name for name in files_under(tmp_path / "data") if "#" in name or "tmp" in name}
-    assert leftovers == set()
+    assert files == {f"{sha256}.png" for _, _, sha256 in rows}  # so no temporary one is left
 
 
 def test_the_same_seed_draws_the_same_picture_after_a_kill(

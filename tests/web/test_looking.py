@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import expect
 
@@ -43,9 +45,9 @@ def test_the_gallery_is_searched_by_the_words_of_the_prompt(
 
 
 def test_the_gallery_goes_on_in_pieces(visitor: Visitor, server: ServerProcess) -> None:
-    for _ in range(16):
-        job = server.submit(prompt="a fox", num_inference_steps=1, num_images=4)
-    server.wait_for(job["id"])
+    asked: dict[str, Any] = {"prompt": "a fox", "num_inference_steps": 1, "num_images": 4}
+    jobs = [server.submit(**asked) for _ in range(16)]
+    server.wait_for(jobs[-1]["id"])
     visitor.go("Gallery")
     tiles = visitor.page.locator(".pictures button")
     expect(tiles.first).to_be_visible()

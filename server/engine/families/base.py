@@ -84,8 +84,20 @@ class Trajectory:
 
     @property
     def total_steps(self) -> int:
-        """How many steps the picture takes in all."""
-        return len(self.timesteps)
+        """How many of the request's steps the picture takes; strength may leave out some."""
+        return -(-len(self.timesteps) // self._order)
+
+    @property
+    def steps_done(self) -> int:
+        """How many of them are done."""
+        if self.is_done:
+            return self.total_steps
+        return self.step_index // self._order
+
+    @property
+    def _order(self) -> int:
+        order: int = self.scheduler.order
+        return order
 
     @property
     def is_done(self) -> bool:

@@ -1,0 +1,85 @@
+"""`greenroom doctor` says what works here, and fails where something does not."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import greenroom
+from tests.registry.yaml_files import HEAD, ONE, entry
+
+
+def report(**settings: Any) -> tuple[int, dict[str, Any]]:
+    done = greenroom("doctor", "--json", **settings)
+    return done.code, json.loads(done.out)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    big = entry("big", needs_vram_gib="100000")
+    (tmp_path / "models.yaml").write_text(HEAD + ONE + big + entry("untold"))
+    return {"models": tmp_path / "models.yaml", "data_dir": tmp_path / "data"}
+
+
+def said(told: dict[str, Any], name: str) -> list[tuple[str, str]]:
+    return [(c["state"], c["said"]) for c in told["checks"] if c["name"] == name]
+
+
+def test_a_sound_machine_passes_and_nothing_is_made(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    code, told = report(**settings)
+    assert code == 0
+    assert said(told, "torch")[0][0] == "ok"
+    assert said(told, "device")[0][1].startswith("cpu: CPU, ")
+    assert said(told, "database")[0][1].endswith("made at the first start")
+    assert not (tmp_path / "data").exists()
+
+
+def test_every_model_gets_a_plan_with_its_reason(settings: dict[str, Any]) -> None:
+    told = report(**settings)[1]["models"]
+    plans = {plan["id"]: (plan["fits"], plan["plan"], plan["why"]) for plan in told}
+    assert plans["big"][:2] == (False, "none")
+    assert plans["big"][2].startswith("needs 200000 GiB, cpu has ")
+    assert plans["untold"] == (
+        None,
+        "resident on cpu, float32",
+        "its entry does not say what it needs",
+    )
+
+
+def test_what_is_wrong_is_told_and_fails(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "models.yaml").write_text(HEAD + ONE + entry("bad", colour="red"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "greenroom.db").write_bytes(b"no database at all" * 100)
+    code, told = report(**settings, devices="cuda:7")
+    assert code == 1
+    assert [state for state, _ in said(told, "device")] == ["bad"]
+    assert said(told, "database")[0][0] == "bad"
+    assert any("unknown key 'colour'" in text for _, text in said(told, "models"))
+
+
+def test_a_sound_database_is_read_without_being_changed(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "greenroom.db"
+    connection = sqlite3.connect(file)
+    connection.execute("create table t (x)")
+    connection.close()
+    before = file.read_bytes()
+    assert said(report(**settings)[1], "database")[0][1].endswith("sound")
+    assert file.read_bytes() == before
+
+
+def test_a_database_that_does_not_answer_is_told_without_its_password(
+    settings: dict[str, Any],
+) -> None:
+    pytest.importorskip("psycopg")
+    url = "postgresql://ann:secret-word@127.0.0.1:1/none"
+    done = greenroom("doctor", **settings, database_url=url)
+    assert done.code == 1
+    assert "does not answer" in done.out
+    assert "secret-word" not in done.out + done.err
