@@ -134,32 +134,53 @@ def test_what_cannot_be_drawn_is_one_line_and_code_2(
     assert list(tmp_path.glob("*.png")) == []
 
 
-def test_ctrl_c_cancels_the_job(
-    server: ServerProcess, tmp_path: Path, scribble_models: Path
-) -> None:
-    known = {job["id"] for job in server.get("/api/v1/jobs")["items"]}
-    with subprocess.Popen(
-        [sys.executable, "-m", "server", "generate", "a long job", "--steps", "150", "-n", "4"],
-        cwd=tmp_path,
-        env={
-            **environment(data_dir=server.data_dir, models_dir=scribble_models, admin_token=TOKEN),
-            "PYTHONPATH": str(ROOT),
-        },
+def start_long_job(server: ServerProcess, folder: Path) -> subprocess.Popen[str]:
+    """A command that draws for seconds; returns once its job is known to the server."""
+    known = job_ids(server)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "server", "generate", "long", "--steps", "150", "-n", "2"],
+        cwd=folder,
+        env={**environment(data_dir=server.data_dir, admin_token=TOKEN), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as command:
-        end = time.monotonic() + 30
-        fresh: list[str] = []
-        while not fresh and time.monotonic() < end:
-            fresh = [
-                job["id"] for job in server.get("/api/v1/jobs")["items"] if job["id"] not in known
-            ]
-            time.sleep(0.05)
+    )
+    end = time.monotonic() + 60
+    while job_ids(server) == known and time.monotonic() < end:
+        time.sleep(0.05)
+    return command
+
+
+def job_ids(server: ServerProcess) -> set[str]:
+    return {job["id"] for job in server.get("/api/v1/jobs")["items"]}
+
+
+def test_ctrl_c_cancels_the_job(server: ServerProcess, tmp_path: Path) -> None:
+    known = job_ids(server)
+    with start_long_job(server, tmp_path) as command:
         os.kill(command.pid, signal.SIGINT)
-        _, err = command.communicate(timeout=30)
+        _, err = command.communicate(timeout=60)
     assert command.returncode == 130
     assert "Cancelled." in err
-    assert server.wait_for(fresh[0])["state"] == "cancelled"
+    [job_id] = job_ids(server) - known
+    assert server.wait_for(job_id)["state"] == "cancelled"
+
+
+@pytest.mark.slow
+def test_a_command_waits_for_a_server_that_is_killed_and_comes_back(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    with (
+        ServerProcess(tmp_path / "data", scribble_models) as server,
+        start_long_job(server, tmp_path / "pictures") as command,
+    ):
+        server.kill()
+        server.start()
+        out, err = command.communicate(timeout=240)
+        assert command.returncode == 0, err
+    assert len(out.splitlines()) == 2
+    assert len(list((tmp_path / "pictures").iterdir())) == 2
 
 
 def test_a_wrong_key_is_told_with_the_remedy(server: ServerProcess, tmp_path: Path) -> None:
