@@ -27,6 +27,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def draw_noise_by_default(data_dir: Path) -> None:
+    """Let requests that name no model go to scribble-xl, which takes many sizes and draws fast."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / "models.yaml").write_text("default: scribble-xl\n")
+
+
 class ServerProcess:
     """`python -m server serve` on a data folder; may be killed and started again."""
 
@@ -39,6 +45,7 @@ class ServerProcess:
         settings: dict[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
+        draw_noise_by_default(data_dir)
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._prefix = tuple(prefix)

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from server.app import create_app
 from server.settings import Settings
+from tests.serving import draw_noise_by_default
 
 ADMIN_TOKEN = "an-admin-token-for-tests-0123456789abcdef"  # noqa: S105
 MAX_JOBS_PER_OWNER = 12
@@ -59,8 +60,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, scribble_models: Path) -> I
     # A copy: these tests bring and remove models.
     models_dir = tmp_path_factory.mktemp("api-models")
     shutil.copytree(scribble_models, models_dir, dirs_exist_ok=True)
+    data_dir = tmp_path_factory.mktemp("api")
+    draw_noise_by_default(data_dir)
     settings = Settings(
-        data_dir=tmp_path_factory.mktemp("api"),
+        data_dir=data_dir,
         models_dir=models_dir,
         devices=("cpu",),
         admin_token=ADMIN_TOKEN,

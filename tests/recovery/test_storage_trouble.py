@@ -37,7 +37,6 @@ def test_a_full_disk_makes_pictures_wait_until_there_is_room(
 ) -> None:
     require("a mount namespace (unshare -rm)", present=can_mount())
     data = tmp_path / "data"
-    data.mkdir()
     with ServerProcess(data, scribble_models, prefix=small_disk(data, 16_384)) as server:
         assert server.process is not None
         inside = Path(f"/proc/{server.process.pid}/root") / data.relative_to("/")

@@ -45,7 +45,6 @@ def server(
     """A server with the small random models, for all tests here; it comes after the browser."""
     del browser
     data = tmp_path_factory.mktemp("web") / "data"
-    data.mkdir()
     with ServerProcess(data, scribble_models) as server:
         yield server
 
