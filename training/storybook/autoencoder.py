@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 
-from training.storybook.loop import Average, Run, Schedule, step_generator
+from training.storybook.loop import Average, Run, Schedule, Stateful, step_generator
 from training.storybook.models import AutoencoderShape, build_autoencoder
 from training.storybook.muon import muon_for
 from training.storybook.pictures import Pixels, cached, scribbles, training_pictures
+from training.storybook.untyped import Autoencoder
 
 AUTOENCODER_EDGES = {"conv_in", "conv_out", "quant_conv", "post_quant_conv"}
 TEST_SEEDS = range(10_000_000, 10_000_256)
@@ -39,9 +39,7 @@ def as_tensor(pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def train_autoencoder(
-    recipe: AutoencoderRecipe, folder: Path, *, bfloat16: bool
-) -> AutoencoderKL:
+def train_autoencoder(recipe: AutoencoderRecipe, folder: Path, *, bfloat16: bool) -> Autoencoder:
     """Train, or go on training, in `folder`; return the averaged model in eval mode."""
     torch.manual_seed(recipe.seed)
     model = build_autoencoder(recipe.shape)
@@ -60,14 +58,14 @@ def train_autoencoder(
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         loss = reconstruction_loss(y.float(), x)
         optimizer.zero_grad(set_to_none=True)
-        (loss + recipe.kl_weight * kl).backward()
+        torch.autograd.backward(loss + recipe.kl_weight * kl)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update(step)
         error = (y.detach().float() - x).square().mean().item()
         return {"loss": loss.item(), "kl": kl.item(), "psnr": -10 * math.log10(error / 4)}
 
-    parts = {"vae": model, "optimizer": optimizer, "average": average}
+    parts: dict[str, Stateful] = {"vae": model, "optimizer": optimizer, "average": average}
     Run(folder, recipe.schedule).train(parts, optimizer, take_step)
     average.swap()
     return model.eval()
@@ -95,7 +93,7 @@ def reconstruction_loss(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def psnr(model: AutoencoderKL, pictures: Pixels) -> float:
+def psnr(model: Autoencoder, pictures: Pixels) -> float:
     """Return the mean over pictures of the peak signal-to-noise ratio, in dB."""
     errors = []
     for start in range(0, len(pictures), 32):
@@ -106,7 +104,9 @@ def psnr(model: AutoencoderKL, pictures: Pixels) -> float:
 
 
 def _pictures(recipe: AutoencoderRecipe, folder: Path) -> Pixels:
-    path = folder / f"pictures-{recipe.size}-{recipe.world_pictures}-{recipe.scribbled_pictures}.npy"
+    path = (
+        folder / f"pictures-{recipe.size}-{recipe.world_pictures}-{recipe.scribbled_pictures}.npy"
+    )
     found = cached(path)
     if found is None:
         world = training_pictures(range(recipe.world_pictures), recipe.size)

@@ -1,7 +1,7 @@
 """The training loop that every recipe shares: schedule, averaging, log, checkpoints, resume.
 
-A run can be killed at any moment. All chance in step n comes from a generator seeded with (seed, n),
-so a resumed run is the same run: no random state has to be saved.
+A run can be killed at any moment. All chance in step n comes from a generator seeded with
+(seed, n), so a resumed run is the same run: no random state has to be saved.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class Average:
         self._decay = decay
         self._values = [p.detach().clone() for p in self._parameters()]
 
-    def _parameters(self) -> list[torch.nn.Parameter]:
+    def _parameters(self) -> list[torch.Tensor]:
         return [p for module in self._modules.values() for p in module.parameters()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move a little towards the parameters; more at the beginning of a run."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._values, self._parameters(), 1 - decay)  # noqa: SLF001
+        torch._foreach_lerp_(self._values, self._parameters(), 1 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -1,4 +1,4 @@
-"""An optimizer for short training on few cores: orthogonal steps for matrices, Adam for the rest."""
+"""An optimizer for short training on few cores: orthogonal steps for matrices, else Adam."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ ITERATIONS = 5
 def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
     """Return the (rows, columns) matrix with all its singular values moved near 1.
 
+    Half precision is enough: near 1 is all that is asked.
+
     Source: Jordan et al. 2024, Muon; Newton-Schulz iteration with their coefficients.
     """
     a, b, c = COEFFICIENTS
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).bfloat16()
     for _ in range(ITERATIONS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    found: torch.Tensor = (x.T if matrix.shape[0] > matrix.shape[1] else x).float()
+    return found
 
 
 class Muon(torch.optim.Optimizer):
@@ -73,7 +76,8 @@ class Muon(torch.optim.Optimizer):
         ahead = gradient.lerp(state["momentum"], MOMENTUM)
         matrix = ahead.flatten(1)
         size = 0.2 * max(matrix.shape) ** 0.5
-        return orthogonalised(matrix).view_as(parameter) * size
+        update: torch.Tensor = orthogonalised(matrix).view_as(parameter) * size
+        return update
 
     def _adam_step(self, parameter: torch.nn.Parameter) -> torch.Tensor:
         state = self.state[parameter]

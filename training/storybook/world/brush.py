@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from training.storybook.world.canvas import Canvas
@@ -90,7 +91,7 @@ def finish(image: Image.Image, style: str, generator: random.Random) -> Image.Im
     return Image.fromarray(np.clip(out, 0, 255).round().astype(np.uint8))
 
 
-def _blotches(size: tuple[int, int], generator: random.Random, cells: int) -> np.ndarray:
+def _blotches(size: tuple[int, int], generator: random.Random, cells: int) -> NDArray[np.float32]:
     """Return smooth noise of (height, width), about -1 to 1."""
     source = np.random.default_rng(generator.getrandbits(32))
     coarse = source.normal(0.0, 0.6, (cells, cells)).astype(np.float32)
@@ -98,11 +99,11 @@ def _blotches(size: tuple[int, int], generator: random.Random, cells: int) -> np
     return np.asarray(grown)
 
 
-def _paper_edge(size: tuple[int, int], generator: random.Random) -> np.ndarray:
+def _paper_edge(size: tuple[int, int], generator: random.Random) -> NDArray[np.float32]:
     """Return how much paint there is, 0 at the irregular border and 1 inside."""
     width, height = size
     x = np.minimum(np.arange(width) + 0.5, width - np.arange(width) - 0.5) / min(size)
     y = np.minimum(np.arange(height) + 0.5, height - np.arange(height) - 0.5) / min(size)
     distance = np.minimum(x[None, :], y[:, None])
     wobble = _blotches(size, generator, cells=9) * 0.025
-    return np.clip((distance + wobble - 0.02) / 0.06, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip((distance + wobble - 0.02) / 0.06, 0.0, 1.0), dtype=np.float32)

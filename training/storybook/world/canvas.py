@@ -30,6 +30,13 @@ class Canvas:
         units = UNITS / short
         return cls(image, OVERSAMPLING * short / UNITS, width * units, height * units)
 
+    @classmethod
+    def over(cls, picture: Image.Image) -> Canvas:
+        """Return a canvas that already shows `picture`, to paint on."""
+        canvas = cls.blank(picture.width, picture.height, picture.mode)
+        canvas.image.paste(picture.resize(canvas.image.size, Image.Resampling.NEAREST))
+        return canvas
+
     def paint(self, shape: Shape, fill: Colour | int, grow: float = 0.0) -> None:
         """Paint `shape`, made fatter by `grow` units on every side."""
         draw = ImageDraw.Draw(self.image)

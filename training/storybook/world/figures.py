@@ -82,7 +82,9 @@ def dot_eyes(x: float, y: float, radius: float = 0.05) -> tuple[Part, ...]:
 def round_eyes(x: float, y: float, radius: float) -> tuple[Part, ...]:
     """Return two white eyes with wide pupils."""
     white = (own(eye, SNOW_WHITE) for eye in pair(x, y, radius, radius))
-    pupils = (own(eye, INK) for eye in pair(x * 0.96, y + radius * 0.1, radius * 0.55, radius * 0.6))
+    pupils = (
+        own(eye, INK) for eye in pair(x * 0.96, y + radius * 0.1, radius * 0.55, radius * 0.6)
+    )
     return (*white, *pupils)
 
 

@@ -47,7 +47,9 @@ def ghost() -> Figure:
 
 def owl() -> Figure:
     """Feather horns, eye discs and folded wings."""
-    horns = (coat(Polygon(((s * 0.34, -1.0), (s * 0.02, -0.82), (s * 0.36, -0.6)))) for s in (-1, 1))
+    horns = (
+        coat(Polygon(((s * 0.34, -1.0), (s * 0.02, -0.82), (s * 0.36, -0.6)))) for s in (-1, 1)
+    )
     parts = (
         *horns,
         coat(Ellipse(0, -0.46, 0.36, 0.45)),

@@ -7,6 +7,7 @@ import random
 from training.storybook.world.vocabulary import (
     ACCESSORIES,
     COLOURS,
+    HELD_OUT_SPECIES,
     PLACES,
     SETTINGS,
     SIZES,
@@ -31,17 +32,23 @@ def unseen_scene(seed: int) -> Scene:
     return _wanted(f"unseen {seed}", held_out=True)
 
 
+def any_scene(seed: int) -> Scene:
+    """Return a scene of any species in any combination: what the critic learns to judge."""
+    generator = random.Random(f"any {seed}")  # noqa: S311 - drawings, not secrets
+    return _any_scene(generator, (*SPECIES, *HELD_OUT_SPECIES))
+
+
 def _wanted(source: str, *, held_out: bool) -> Scene:
     generator = random.Random(source)  # noqa: S311 - drawings, not secrets
-    scene = _any_scene(generator)
+    scene = _any_scene(generator, SPECIES)
     while scene.held_out != held_out:
-        scene = _any_scene(generator)
+        scene = _any_scene(generator, SPECIES)
     return scene
 
 
-def _any_scene(generator: random.Random) -> Scene:
+def _any_scene(generator: random.Random, species: tuple[str, ...]) -> Scene:
     return Scene(
-        species=generator.choice(SPECIES),
+        species=generator.choice(species),
         colour=generator.choice(COLOURS),
         setting=generator.choice(SETTINGS),
         style=generator.choices(STYLES, STYLE_WEIGHTS)[0],
