@@ -29,7 +29,9 @@ class DenoiserRecipe:
     """All that decides what the denoiser becomes, besides the latents."""
 
     shape: DenoiserShape = field(default_factory=DenoiserShape)
-    schedule: Schedule = field(default_factory=lambda: Schedule(5200, 2e-3, warmup=100))
+    schedule: Schedule = field(
+        default_factory=lambda: Schedule(5200, 2e-3, 100, checkpoint_every=400)
+    )
     batch_size: int = 64
     size: int = 64
     decay: float = 0.999
@@ -94,8 +96,7 @@ def train_denoiser(
         average.swap()
 
     parts: dict[str, Stateful] = {**modules, "optimizer": optimizer, "average": average}
-    run = Run(folder, recipe.schedule, checkpoint_every=400)
-    run.train(parts, optimizer, take_step, show_average)
+    Run(folder, recipe.schedule).train(parts, optimizer, take_step, show_average)
     average.swap()
     denoiser.unet.set_default_attn_processor()
     for module in modules.values():

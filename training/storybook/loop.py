@@ -39,6 +39,8 @@ class Schedule:
     warmup: int = 40
     flat: float = 0.3  # share of the run at full speed before the cosine begins
     floor: float = 0.01  # share of the learning rate at the very end
+    checkpoint_every: int = 200
+    log_every: int = 50
 
     def rate(self, step: int) -> float:
         """Return the learning rate of step `step`, counted from 0."""
@@ -102,8 +104,6 @@ class Run:
 
     folder: Path
     schedule: Schedule
-    checkpoint_every: int = 200
-    log_every: int = 50
 
     def train(
         self,
@@ -128,9 +128,9 @@ class Run:
             for name, value in take_step(step).items():
                 numbers[name] = value if step == first else 0.95 * numbers[name] + 0.05 * value
             done = step + 1
-            if done % self.log_every == 0 or done == self.schedule.steps:
+            if done % self.schedule.log_every == 0 or done == self.schedule.steps:
                 self._log(done, (time.monotonic() - began) / (done - first), numbers)
-            if done % self.checkpoint_every == 0 or done == self.schedule.steps:
+            if done % self.schedule.checkpoint_every == 0 or done == self.schedule.steps:
                 self.save(parts, done)
                 after_checkpoint(done)
 
