@@ -24,7 +24,7 @@ class AutoencoderRecipe:
     """All that decides what the autoencoder becomes."""
 
     shape: AutoencoderShape = field(default_factory=AutoencoderShape)
-    schedule: Schedule = field(default_factory=lambda: Schedule(3800, 3e-3))
+    schedule: Schedule = field(default_factory=lambda: Schedule(3300, 3e-3))
     batch_size: int = 12
     size: int = 64
     world_pictures: int = 20_000

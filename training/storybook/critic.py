@@ -50,7 +50,7 @@ TEST_SEEDS = range(20_000_000, 20_001_000)
 class CriticRecipe:
     """All that decides what the critic becomes."""
 
-    channels: tuple[int, ...] = (32, 64, 96, 128)
+    channels: tuple[int, ...] = (48, 96, 128, 160)
     schedule: Schedule = field(default_factory=lambda: Schedule(1200, 2e-3))
     pictures: int = 20_000
     batch_size: int = 64

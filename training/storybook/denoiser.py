@@ -30,7 +30,7 @@ class DenoiserRecipe:
 
     shape: DenoiserShape = field(default_factory=DenoiserShape)
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(5200, 2e-3, 100, checkpoint_every=400)
+        default_factory=lambda: Schedule(4000, 3.5e-3, 100, checkpoint_every=400)
     )
     batch_size: int = 64
     size: int = 64

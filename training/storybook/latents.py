@@ -27,7 +27,7 @@ SHARD = 2048
 class LatentRecipe:
     """Which pictures are encoded."""
 
-    pictures: int = 30_000
+    pictures: int = 20_480
     captions: int = 4  # phrasings of each
     size: int = 64
 
