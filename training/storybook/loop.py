@@ -16,8 +16,11 @@ from typing import Any, Protocol
 
 import torch
 
+from training.storybook.plots import plot_log
+
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+PLOT = "log.png"
 
 
 class Stateful(Protocol):
@@ -132,6 +135,7 @@ class Run:
                 self._log(done, (time.monotonic() - began) / (done - first), numbers)
             if done % self.schedule.checkpoint_every == 0 or done == self.schedule.steps:
                 self.save(parts, done)
+                plot_log(self.folder / LOG).save(self.folder / PLOT)
                 after_checkpoint(done)
 
     def resume(self, parts: Mapping[str, Stateful]) -> int:

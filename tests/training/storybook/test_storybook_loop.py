@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from training.storybook.loop import (
     CHECKPOINT,
     LOG,
+    PLOT,
     Average,
     Run,
     Schedule,
@@ -18,6 +20,7 @@ from training.storybook.loop import (
     step_generator,
 )
 from training.storybook.muon import Muon, muon_for, orthogonalised
+from training.storybook.plots import HEIGHT, WIDTH, plot_log
 
 SCHEDULE = Schedule(12, 0.05, warmup=3, checkpoint_every=4, log_every=2)
 
@@ -77,6 +80,19 @@ def test_the_log_has_a_line_for_every_few_steps(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
     assert lines[-1]["loss"] < lines[0]["loss"]
+
+
+def test_the_log_is_plotted_for_every_number(tmp_path: Path) -> None:
+    learn(tmp_path)
+    with Image.open(tmp_path / PLOT) as plot:
+        assert plot.size == (WIDTH, HEIGHT)
+        assert len(plot.getcolors() or ()) > 3
+
+
+def test_an_empty_log_cannot_be_plotted(tmp_path: Path) -> None:
+    (tmp_path / LOG).write_text("")
+    with pytest.raises(ValueError, match="the log is empty"):
+        plot_log(tmp_path / LOG)
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
