@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     use_one_thread()
     critic = Workshop(arguments.state, StorybookXl(), fast_bfloat16()).critic()
-    extent = Extent(arguments.captions, arguments.guidance_captions, 100)
+    extent = Extent(arguments.captions, arguments.guidance_captions, 60)
     result, drawn = measure(arguments.model, critic, extent)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")

@@ -30,7 +30,7 @@ class DenoiserRecipe:
 
     shape: DenoiserShape = field(default_factory=DenoiserShape)
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(4000, 3.5e-3, 100, checkpoint_every=400)
+        default_factory=lambda: Schedule(1400, 3.5e-3, 100, 0.7, checkpoint_every=200)
     )
     batch_size: int = 64
     size: int = 64
