@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +14,8 @@ from training.storybook.tokenizers import save_tokenizer
 from training.storybook.untyped import Pipeline
 
 CHECKSUMS = "SHA256SUMS"
+ORIGINS = {"_name_or_path", "name_or_path"}
+Json = dict[str, Any]
 
 
 def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
@@ -20,7 +24,9 @@ def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
     save_tokenizer(pipeline.tokenizer, folder / "tokenizer")
     save_tokenizer(pipeline.tokenizer_2, folder / "tokenizer_2")
     for name in ("text_encoder", "text_encoder_2"):
-        _compute_in_full_precision(folder / name / "config.json")
+        _rewrite(folder / name / "config.json", _in_full_precision)
+    for config in folder.rglob("*.json"):
+        _rewrite(config, _without_origin)
     lines = (f"{digest(path)}  {path.relative_to(folder)}" for path in weight_files(folder))
     (folder / CHECKSUMS).write_text("\n".join(lines) + "\n")
 
@@ -40,7 +46,18 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _compute_in_full_precision(config: Path) -> None:
+def _rewrite(config: Path, change: Callable[[Json], Json]) -> None:
+    values = json.loads(config.read_text())
+    changed = change(values)
+    if changed != values:
+        config.write_text(json.dumps(changed, indent=2) + "\n")
+
+
+def _in_full_precision(values: Json) -> Json:
     """Have a text encoder load like the UNet: transformers follows the file, diffusers does not."""
-    values = json.loads(config.read_text()) | {"dtype": "float32"}
-    config.write_text(json.dumps(values, indent=2) + "\n")
+    return values | {"dtype": "float32"}
+
+
+def _without_origin(values: Json) -> Json:
+    """Leave out where on this machine a part was loaded from."""
+    return {name: value for name, value in values.items() if name not in ORIGINS}

@@ -104,6 +104,11 @@ def test_weights_are_half_precision_and_have_checksums(trained: Path) -> None:
     assert weight_bytes(folder) == sum(path.stat().st_size for path in files)
 
 
+def test_nothing_written_says_where_it_was_made(trained: Path) -> None:
+    for path in (trained / "storybook-xl").rglob("*.json"):
+        assert str(trained) not in path.read_text()
+
+
 def test_a_sheet_is_kept_for_every_checkpoint(trained: Path) -> None:
     assert [path.name for path in sorted((trained / "sheets").iterdir())] == [
         "000002.png",
