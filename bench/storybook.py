@@ -88,6 +88,10 @@ def measure(model: Path, critic: Critic, extent: Extent) -> tuple[Json, Drawn]:
         "size": best.size,
         "seconds_per_picture_one_thread_batch_16": round(seconds, 3),
         "scores": {judge: _rows(shares) for judge, shares in scores.items()},
+        "scores_against_wrong_captions": {
+            "critic": _rows(by_critic(critic, _misassigned(drawn))),
+            "exact": _rows(by_measures(_misassigned(drawn))),
+        },
         "judges_on_drawn_pictures": {
             "critic": critic_accuracy(critic, TEST_SEEDS, how.size),
             "exact": _rows(by_measures(_drawn_by_hand(extent.checks, how.size))),
@@ -107,6 +111,12 @@ def _drawn_by_hand(count: int, size: int) -> Drawn:
     scenes = unseen_scenes(count)
     pictures = (draw(scene, EVALUATION_SEED + i, size, size) for i, scene in enumerate(scenes))
     return Drawn(tuple(scenes), ("",) * count, tuple(pictures))
+
+
+def _misassigned(drawn: Drawn) -> Drawn:
+    """Return the pictures with each other's scenes: what a judge says yes to by chance."""
+    scenes = (*drawn.scenes[1:], drawn.scenes[0])
+    return Drawn(scenes, drawn.captions, drawn.pictures)
 
 
 def _rows(shares: dict[str, Share]) -> Json:

@@ -18,7 +18,7 @@ class Sampling:
     """How pictures are drawn."""
 
     num_inference_steps: int = 20
-    guidance_scale: float = 3.5
+    guidance_scale: float = 3.0
     size: int = 64
 
 
