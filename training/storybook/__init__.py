@@ -1,0 +1,1 @@
+"""The recipe of the small models that ship with the project: world, training, evaluation."""

@@ -1,0 +1,44 @@
+"""The command that trains the Storybook models: `python -m training.storybook all --state DIR`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Stage(StrEnum):
+    """What to train; each stage trains those it needs first."""
+
+    AUTOENCODER = "autoencoder"
+    DENOISER = "denoiser"
+    CRITIC = "critic"
+    ALL = "all"
+
+
+def train(
+    stage: Stage,
+    state: Annotated[Path, typer.Option(help="Folder that keeps all progress")],
+) -> None:
+    """Train a stage; killed and started again, it goes on from its last checkpoint."""
+    from training.storybook.machine import fast_bfloat16, use_one_thread
+    from training.storybook.workshop import StorybookXl, Workshop
+
+    use_one_thread()
+    workshop = Workshop(state, StorybookXl(), fast_bfloat16())
+    match stage:
+        case Stage.AUTOENCODER:
+            workshop.autoencoder()
+        case Stage.CRITIC:
+            workshop.critic()
+        case Stage.DENOISER:
+            workshop.pipeline()
+        case Stage.ALL:
+            workshop.critic()
+            workshop.pipeline()
+
+
+if __name__ == "__main__":
+    typer.run(train)

@@ -1,0 +1,144 @@
+"""The stages in order, each in its own folder, each going on where it was killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+import torch
+from transformers import CLIPTokenizer
+
+from training.storybook.autoencoder import (
+    TEST_SEEDS,
+    AutoencoderRecipe,
+    as_tensor,
+    psnr,
+    train_autoencoder,
+)
+from training.storybook.critic import Critic, CriticRecipe, train_critic
+from training.storybook.denoiser import DenoiserRecipe, train_denoiser
+from training.storybook.export import save_pipeline
+from training.storybook.latents import LatentRecipe, Latents, encode_pictures
+from training.storybook.models import Denoiser, build_pipeline
+from training.storybook.pictures import scribbles, training_pictures
+from training.storybook.sampling import Sampling, sample, sheet
+from training.storybook.tokenizers import build_tokenizer
+from training.storybook.untyped import Autoencoder, Pipeline, diffusers
+
+SHEET_PROMPTS = (
+    "a red cat in the snow",
+    "a blue bear on the beach",
+    "a green frog in the forest",
+    "a purple octopus in the desert",
+    "a yellow chick at night wearing a crown",
+    "a brown bear in a meadow with a flower",
+    "a pink rabbit in the city, watercolour",
+    "an orange cat under the sea",
+    "a white rabbit in the forest wearing a top hat",
+    "a big teal robot in space, ink",
+    "a small pink elephant in the bedroom",
+    "red robot, snow, ink, left",
+    "blue octopus, bedroom, watercolor",
+    "a teal bear in the forest",
+    "a yellow robot on the beach",
+    "a green cat in the meadow, on the right",
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StorybookXl:
+    """The recipe of `storybook-xl`, all stages together."""
+
+    autoencoder: AutoencoderRecipe = field(default_factory=AutoencoderRecipe)
+    latents: LatentRecipe = field(default_factory=LatentRecipe)
+    denoiser: DenoiserRecipe = field(default_factory=DenoiserRecipe)
+    critic: CriticRecipe = field(default_factory=CriticRecipe)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where the stages keep their state, and how they compute."""
+
+    folder: Path
+    recipe: StorybookXl
+    bfloat16: bool
+
+    def autoencoder(self) -> Autoencoder:
+        """Return the trained autoencoder, its latents scaled to unit variance."""
+        folder = self.folder / "autoencoder"
+        finished = folder / "finished"
+        if finished.exists():
+            return diffusers().AutoencoderKL.from_pretrained(finished).eval()
+        recipe = self.recipe.autoencoder
+        model = train_autoencoder(recipe, folder, bfloat16=self.bfloat16)
+        model.register_to_config(scaling_factor=_unit_scale(model, recipe.size))
+        log.info("autoencoder.trained", psnr=_quality(model, recipe.size))
+        model.save_pretrained(finished)
+        return model
+
+    def denoiser(self) -> tuple[Denoiser, CLIPTokenizer, Autoencoder]:
+        """Return the trained denoiser with its tokenizer and autoencoder."""
+        autoencoder, tokenizer = self.autoencoder(), build_tokenizer()
+        latents = self._latents(autoencoder, tokenizer)
+        denoiser = train_denoiser(
+            self.recipe.denoiser,
+            latents,
+            autoencoder.config.scaling_factor,
+            tokenizer,
+            self.folder / "denoiser",
+            bfloat16=self.bfloat16,
+            show=lambda model, step: self._show(model, autoencoder, tokenizer, step),
+        )
+        return denoiser, tokenizer, autoencoder
+
+    def critic(self) -> Critic:
+        """Return the trained critic."""
+        finished = self.folder / "critic" / "finished"
+        if finished.exists():
+            return Critic.load(finished)
+        critic = train_critic(self.recipe.critic, finished.parent, bfloat16=self.bfloat16)
+        critic.save(finished)
+        return critic
+
+    def pipeline(self) -> Pipeline:
+        """Return the finished model, written to `storybook-xl` in half precision."""
+        finished = self.folder / "storybook-xl"
+        if not finished.exists():
+            denoiser, tokenizer, autoencoder = self.denoiser()
+            save_pipeline(build_pipeline(autoencoder, denoiser, tokenizer), finished)
+        pipeline = diffusers().StableDiffusionXLPipeline.from_pretrained(
+            finished, dtype=torch.float32
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def _latents(self, autoencoder: Autoencoder, tokenizer: CLIPTokenizer) -> Latents:
+        folder = self.folder / "latents"
+        recipe = self.recipe.latents
+        return encode_pictures(recipe, autoencoder, tokenizer, folder, bfloat16=self.bfloat16)
+
+    def _show(
+        self, model: Denoiser, autoencoder: Autoencoder, tokenizer: CLIPTokenizer, step: int
+    ) -> None:
+        pipeline = build_pipeline(autoencoder, model, tokenizer)
+        how = Sampling(size=self.recipe.denoiser.size)
+        page = sheet(sample(pipeline, SHEET_PROMPTS, 0, how), columns=8, enlarged=2)
+        folder = self.folder / "sheets"
+        folder.mkdir(parents=True, exist_ok=True)
+        page.save(folder / f"{step:06}.png")
+
+
+def _unit_scale(model: Autoencoder, size: int) -> float:
+    with torch.no_grad():
+        latents = model.encode(as_tensor(training_pictures(TEST_SEEDS, size))).latent_dist.mean
+    return round(1 / float(latents.std()), 5)
+
+
+def _quality(model: Autoencoder, size: int) -> dict[str, float]:
+    return {
+        "world": round(psnr(model, training_pictures(TEST_SEEDS, size)), 2),
+        "scribbles": round(psnr(model, scribbles(TEST_SEEDS, size)), 2),
+    }

@@ -1,0 +1,1 @@
+"""The procedural picture-book world: seeded drawings with exact captions and labels."""
