@@ -130,7 +130,7 @@ export const m = {
     place: (/** @type {number} */ n) => `Picture ${n}, not begun`,
     next: "Next",
     nextLine: (/** @type {number} */ n, /** @type {number|null} */ seconds) =>
-      seconds === null ? `${pictures(n)}, waiting` : `${pictures(n)}, starts in ${roughly(seconds)}`,
+      seconds === null ? `${pictures(n)}, waiting` : `${pictures(n)}, done in ${roughly(seconds)}`,
     cancelJob: (/** @type {string} */ prompt) => `Cancel: ${prompt}`,
     mayClose: "You can close this page. The server keeps drawing and the pictures will be here.",
     view: "View",
