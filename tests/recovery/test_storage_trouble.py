@@ -32,6 +32,13 @@ def small_disk(data: Path, kib: int) -> list[str]:
     return ["unshare", "-rm", "sh", "-c", script, "sh"]
 
 
+def fill(path: Path) -> None:
+    """Write until the disk has no byte left."""
+    with path.open("wb", buffering=0) as out:
+        while True:
+            out.write(os.urandom(4096))
+
+
 def test_a_full_disk_makes_pictures_wait_until_there_is_room(
     tmp_path: Path, scribble_models: Path
 ) -> None:
@@ -42,9 +49,8 @@ def test_a_full_disk_makes_pictures_wait_until_there_is_room(
         inside = Path(f"/proc/{server.process.pid}/root") / data.relative_to("/")
         jobs = [server.submit(prompt="a fox", seed=i, num_inference_steps=30) for i in range(3)]
         filler = inside / "filler"
-        with filler.open("wb", buffering=0) as out, pytest.raises(OSError, match="space"):
-            while True:
-                out.write(os.urandom(4096))
+        with pytest.raises(OSError, match="space"):
+            fill(filler)
         time.sleep(4)
         assert server.client.get("/health/live").status_code == 200
         assert server.client.get("/health/ready").status_code == 503
