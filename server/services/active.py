@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
+from server.domain.gallery import StoredImage
 from server.domain.jobs import Job
 from server.domain.work import denoising_steps
 
@@ -26,11 +27,16 @@ class ActiveJob:
     """A job that has not ended, as the dispatcher holds it."""
 
     job: Job
-    stored: set[int]  # indexes of pictures that are kept
+    images: dict[int, StoredImage]  # pictures that are kept, by index
     live: dict[int, Live] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def stored(self) -> Set[int]:
+        """Indexes of pictures that are kept."""
+        return self.images.keys()
 
     @property
     def flops_per_picture(self) -> float:
@@ -85,9 +91,9 @@ class ActiveJobs:
         """Number of watchers now."""
         return len(self._watchers)
 
-    def add(self, job: Job, stored: set[int]) -> ActiveJob:
-        """Take in an unfinished job."""
-        self._jobs[job.id] = ActiveJob(job, stored)
+    def add(self, job: Job, images: Iterable[StoredImage] = ()) -> ActiveJob:
+        """Take in an unfinished job and what is kept of it already."""
+        self._jobs[job.id] = ActiveJob(job, {image.index: image for image in images})
         return self._jobs[job.id]
 
     def get(self, job_id: str) -> ActiveJob | None:

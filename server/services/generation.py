@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -66,7 +67,7 @@ class Generation:
         jobs = await self._store.jobs.by_state(JobState.QUEUED)
         kept = await self._store.images.of_jobs([job.id for job in jobs])
         for job in jobs:
-            active = self._active.add(job, {image.index for image in kept.get(job.id, [])})
+            active = self._active.add(job, kept.get(job.id, ()))
             if next(active.missing(), None) is None:  # died between the last picture and the end
                 await self._store.jobs.finish(job.id, JobState.SUCCEEDED, at=self._now())
                 self._active.end(job.id)
@@ -93,10 +94,11 @@ class Generation:
             job, idempotency_key=idempotency_key, request_hash=_hash(request)
         )
         if created:
-            active = self._active.add(row, set())
+            active = self._active.add(row)
             self._watch_deadline(active, is_new=True)
             self._dispatcher.push(active)
             log.info("job.queued", job_id=row.id, model=info.id, owner=caller.owner)
+            return self._seen(row, ())
         return await self._view(row)
 
     async def _is_known(self, caller: Caller, idempotency_key: str | None) -> bool:
@@ -146,14 +148,13 @@ class Generation:
 
     async def wait(self, job_id: str, caller: Caller, seconds: float) -> JobView:
         """Return the job once it has ended, or as it is after `seconds`."""
-        await self._row(job_id, caller)
         active = self._active.get(job_id)
-        if active is not None:
-            try:
+        if active is not None and active.job.owner == caller.owner:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await active.ended.wait()
-            except TimeoutError:
-                pass
+            if active.job.state.is_final:  # all of it is in memory still
+                return job_view(active.job, tuple(active.images[i] for i in sorted(active.images)))
         return await self.job(job_id, caller)
 
     async def _row(self, job_id: str, caller: Caller) -> Job:

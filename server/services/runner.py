@@ -101,9 +101,10 @@ class Runner:
         if active.ended.is_set():
             return
         kept = job_error(error) if error is not None else None
-        await self.persist(
+        row = await self.persist(
             lambda: self._store.jobs.finish(active.job.id, state, at=self._now(), error=kept)
         )
+        active.job = row or active.job
         self._active.end(active.job.id)
         self.tally.job(state)
         for task in active.tasks - {asyncio.current_task()}:
@@ -173,8 +174,8 @@ class Runner:
 
     async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
         image = self._stored(active, index, event, worker)
-        await self.persist(lambda: self._store.keep_image(image, event.data))
-        active.stored.add(index)
+        image, _ = await self.persist(lambda: self._store.keep_image(image, event.data))
+        active.images[index] = image
         self.tally.picture(image.model, image.served_by, event.duration_seconds)
         await self._learn(active, event, worker)
         log.info(
