@@ -32,6 +32,13 @@ def small_disk(data: Path, kib: int) -> list[str]:
     return ["unshare", "-rm", "sh", "-c", script, "sh"]
 
 
+def fill(path: Path) -> None:
+    """Write until the disk has no byte left."""
+    with path.open("wb", buffering=0) as out:
+        while True:
+            out.write(os.urandom(4096))
+
+
 def test_a_full_disk_makes_pictures_wait_until_there_is_room(
     tmp_path: Path, scribble_models: Path
 ) -> None:
@@ -42,13 +49,8 @@ def test_a_full_disk_makes_pictures_wait_until_there_is_room(
         inside = Path(f"/proc/{server.process.pid}/root") / data.relative_to("/")
         jobs = [server.submit(prompt="a fox", seed=i, num_inference_steps=30) for i in range(3)]
         filler = inside / "filler"
-        with filler.open("wb") as out:
-            try:
-                while True:
-                    out.write(os.urandom(4096))
-                    out.flush()
-            except OSError:
-                pass
+        with pytest.raises(OSError, match="space"):
+            fill(filler)
         time.sleep(4)
         assert server.client.get("/health/live").status_code == 200
         assert server.client.get("/health/ready").status_code == 503
@@ -75,6 +77,6 @@ def test_a_locked_database_makes_work_wait(tmp_path: Path, scribble_models: Path
 def test_two_servers_on_one_data_folder_are_refused(tmp_path: Path, scribble_models: Path) -> None:
     with ServerProcess(tmp_path / "data", scribble_models) as first:
         second = ServerProcess(first.data_dir, scribble_models)
-        with pytest.raises(RuntimeError, match="already serves this data"):
+        with pytest.raises(RuntimeError, match="already uses this data folder"):
             second.start()
         second.client.close()
