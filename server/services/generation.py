@@ -97,6 +97,7 @@ class Generation:
             self._watch_deadline(active, is_new=True)
             self._dispatcher.push(active)
             log.info("job.queued", job_id=row.id, model=info.id, owner=caller.owner)
+            return self._seen(row, ())
         return await self._view(row)
 
     async def _is_known(self, caller: Caller, idempotency_key: str | None) -> bool:
