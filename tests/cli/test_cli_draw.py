@@ -139,7 +139,7 @@ def start_long_job(server: ServerProcess, folder: Path) -> subprocess.Popen[str]
     """A command that draws for seconds; returns once its job is known to the server."""
     known = job_ids(server)
     command = subprocess.Popen(
-        [sys.executable, "-m", "server", "generate", "long", "--steps", "150", "-n", "2"],
+        [sys.executable, "-m", "server", "generate", "long", "--steps", "150", "-n", "4"],
         cwd=folder,
         env={**environment(data_dir=server.data_dir, admin_token=TOKEN), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -182,8 +182,8 @@ def test_a_command_waits_for_a_server_that_is_killed_and_comes_back(
         server.start()
         out, err = command.communicate(timeout=240)
         assert command.returncode == 0, err
-    assert len(out.splitlines()) == 2
-    assert len(list((tmp_path / "pictures").iterdir())) == 2
+    assert len(out.splitlines()) == 4
+    assert len(list((tmp_path / "pictures").iterdir())) == 4
 
 
 def test_a_wrong_key_is_told_with_the_remedy(server: ServerProcess, tmp_path: Path) -> None:
