@@ -102,4 +102,7 @@ def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     paths = [str(Path(server.__file__).parents[1]), kept.get("PYTHONPATH", "")]
     kept["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    # OpenMP's threads wait for one another by spinning; beside any other program on the same cores
+    # that makes a CPU step ten times slower. Asleep they cost next to nothing.
+    kept.setdefault("OMP_WAIT_POLICY", "passive")
     return kept
