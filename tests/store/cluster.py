@@ -22,7 +22,7 @@ def programs() -> Path | None:
     """The folder of initdb and pg_ctl, the newest one there is."""
     found = shutil.which("initdb")
     if found is not None:
-        return Path(found).parent
+        return Path(found).resolve().parent  # beside its sisters, where others may run it, too
     versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     newest = max(versions, key=lambda path: int(path.parts[-3]), default=None)
     return None if newest is None else newest.parent
