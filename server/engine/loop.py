@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 EXIT_DEVICE_ERROR = 4
 _ENCODERS = 2
 # Below this a step is shorter than the time threads need to meet.
-_PARAMETERS_FOR_THREADS = 2_000_000
+_PARAMETERS_FOR_THREADS = 20_000_000
 
 
 def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:

@@ -48,17 +48,18 @@ def test_no_commit_is_invented(shipped: Registry) -> None:
     for one in shipped.entries():
         state = shipped.status(one.entry.id)[0]
         if one.info.demonstration:
-            assert state is ModelState.MISSING
+            made_here = shipped.is_made_here(one.entry.id)
+            assert state is (ModelState.MISSING if made_here else ModelState.READY)
         elif one.entry.unsupported is None:
             assert state is ModelState.UNPINNED
         assert all(source.revision is None for source in one.sources)
 
 
-def test_a_fresh_install_draws_with_a_model_made_here(shipped: Registry) -> None:
+def test_a_fresh_install_draws_at_once_with_the_bundled_model(shipped: Registry) -> None:
     default = shipped.info(None)
     assert default.demonstration
-    assert "noise" in default.description
-    assert shipped.is_made_here(default.id)
+    assert default.id == "storybook-xl"
+    assert shipped.status(default.id) == (ModelState.READY, None)
 
 
 @pytest.mark.parametrize("family", ["sdxl", "flux"])
