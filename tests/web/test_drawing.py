@@ -167,6 +167,7 @@ def test_a_server_that_goes_away_is_said_and_found_again(
 ) -> None:
     visitor.tolerated = (
         "ERR_CONNECTION_REFUSED",
+        "ERR_CONNECTION_RESET",
         "ERR_INCOMPLETE_CHUNKED",
         "ERR_NETWORK",
         "ERR_EMPTY",
