@@ -12,7 +12,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _HEAD = """# Benchmarks
 
 Made by `make bench` out of `bench/results/*.json`; not edited by hand. A goal is the most that a
-value should be. Small random-weight models of the real classes are drawn with, so the figures say
+value should be. A small model of the real classes is drawn with, so the figures say
 what the server adds, not how fast a model is.
 """
 
