@@ -103,6 +103,6 @@ def _environment() -> dict[str, str]:
     paths = [str(Path(server.__file__).parents[1]), kept.get("PYTHONPATH", "")]
     kept["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     # OpenMP's threads wait for one another by spinning; beside any other program on the same cores
-    # that makes a CPU step ten times slower. Asleep they cost next to nothing.
+    # that made a CPU step ten times slower. Asleep they lose time only where nothing else runs.
     kept.setdefault("OMP_WAIT_POLICY", "passive")
     return kept
