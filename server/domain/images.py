@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from server.domain.ids import ID_PATTERN
 
 MAX_PROMPT_CHARACTERS = 2000
 MAX_IMAGES = 4
+MAX_REFERENCES = 4
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -47,6 +48,25 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+class Outpaint(Frozen):
+    """How far to widen a picture: each side as a part of the picture's own width or height."""
+
+    left: float = Field(default=0.0, ge=0, le=2)
+    top: float = Field(default=0.0, ge=0, le=2)
+    right: float = Field(default=0.0, ge=0, le=2)
+    bottom: float = Field(default=0.0, ge=0, le=2)
+
+    @model_validator(mode="after")
+    def _widens(self) -> Self:
+        if not (self.left or self.top or self.right or self.bottom):
+            raise ValueError("outpaint adds nothing; give left, top, right or bottom above 0")
+        return self
+
+
+# Height, then width (or top, then left), as diffusers has its size conditions.
+Pair = tuple[Annotated[int, Field(ge=0, le=8192)], Annotated[int, Field(ge=0, le=8192)]]
+
+
 class ImageRequest(Frozen):
     """What was asked; sizes in pixels. None means the model's declared default.
 
@@ -77,6 +97,26 @@ class ImageRequest(Frozen):
     strength: float | None = Field(
         default=None, gt=0, le=1, description="With image: 1 redraws all of it, 0.1 almost nothing"
     )
+    mask: Id | None = Field(
+        default=None,
+        description="Id of an upload: white is drawn anew, black keeps the image (inpainting)",
+    )
+    outpaint: Outpaint | None = Field(
+        default=None, description="Widen the image and draw what is new"
+    )
+    references: tuple[Id, ...] = Field(
+        default=(),
+        max_length=MAX_REFERENCES,
+        description="Ids of pictures that the prompt speaks of, for models that edit",
+    )
+    guidance_rescale: float | None = Field(default=None, ge=0, le=1)
+    clip_skip: int | None = Field(default=None, ge=1, le=10)
+    original_size: Pair | None = None
+    crops_coords_top_left: Pair | None = None
+    target_size: Pair | None = None
+    negative_original_size: Pair | None = None
+    negative_crops_coords_top_left: Pair | None = None
+    negative_target_size: Pair | None = None
     priority: Priority = Priority.NORMAL
     deadline_seconds: float | None = Field(default=None, gt=0, le=86_400)
     format: ImageFormat = ImageFormat.PNG
@@ -86,7 +126,7 @@ class ResolvedRequest(Frozen):
     """A request with every value decided: what really runs, and what a recipe repeats.
 
     The style is already part of the prompts. `guidance_scale` and `true_cfg_scale` are None only
-    where the model has no such parameter.
+    where the model has no such parameter. Rows of earlier versions lack the fields with defaults.
     """
 
     model: ModelId
@@ -103,4 +143,15 @@ class ResolvedRequest(Frozen):
     max_sequence_length: int | None
     image: Id | None
     strength: float | None
+    mask: Id | None = None
+    outpaint: Outpaint | None = None
+    references: tuple[Id, ...] = ()
+    guidance_rescale: float | None = None
+    clip_skip: int | None = None
+    original_size: Pair | None = None
+    crops_coords_top_left: Pair | None = None
+    target_size: Pair | None = None
+    negative_original_size: Pair | None = None
+    negative_crops_coords_top_left: Pair | None = None
+    negative_target_size: Pair | None = None
     format: ImageFormat

@@ -10,6 +10,11 @@ from pydantic import Field
 from server.domain.images import Frozen, ModelId
 
 ParameterValue = int | float | str | bool
+# `image` is an id, `images` a list of ids (`maximum` many), `pair` two integers, `outpaint` the
+# object of that name.
+ParameterType = Literal[
+    "integer", "number", "string", "choice", "image", "images", "pair", "outpaint"
+]
 
 
 class Family(StrEnum):
@@ -20,11 +25,19 @@ class Family(StrEnum):
     REMOTE = "remote"
 
 
+class Task(StrEnum):
+    """What a checkpoint was made for, beyond its family."""
+
+    TEXT = "text"  # from words, or from words and a picture to start from
+    FILL = "fill"  # the network takes a picture and a mask: it repaints and widens
+    EDIT = "edit"  # the network looks at reference pictures while it draws
+
+
 class ParameterInfo(Frozen):
     """One parameter as a model takes it. A parameter that is not declared is refused by name."""
 
     name: str
-    type: Literal["integer", "number", "string", "choice", "image"]
+    type: ParameterType
     default: ParameterValue | None
     minimum: float | None
     maximum: float | None
@@ -56,6 +69,7 @@ class ModelInfo(Frozen):
     id: ModelId
     name: str
     family: Family
+    task: Task
     provider: str
     description: str
     specialties: tuple[str, ...]
@@ -114,4 +128,5 @@ class EngineModel(Frozen):
     source: ModelSource
     fingerprint: str  # changes whenever the weights do; stands in every recipe
     scheduler: str | None
+    task: Task = Task.TEXT
     distilled_guidance: bool  # Flux: guidance is an input of the network, not a second row

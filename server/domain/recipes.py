@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.domain.images import Frozen, ImageFormat, ModelId
+from server.domain.images import Frozen, ImageFormat, ModelId, Outpaint, Pair
 
 RECIPE_KEYWORD = "greenroom"  # PNG text chunk and EXIF prefix that hold the JSON
 A1111_KEYWORD = "parameters"
@@ -41,6 +41,17 @@ class Recipe(Frozen):
     max_sequence_length: int | None
     image: str | None = Field(description="SHA-256 of the source picture's file")
     strength: float | None
+    mask: str | None = Field(default=None, description="SHA-256 of the mask's file")
+    outpaint: Outpaint | None = None
+    references: tuple[str, ...] = Field(default=(), description="SHA-256 of each file")
+    guidance_rescale: float | None = None
+    clip_skip: int | None = None
+    original_size: Pair | None = None
+    crops_coords_top_left: Pair | None = None
+    target_size: Pair | None = None
+    negative_original_size: Pair | None = None
+    negative_crops_coords_top_left: Pair | None = None
+    negative_target_size: Pair | None = None
     format: ImageFormat
     profile: Literal["exact"]
     engine: Engine

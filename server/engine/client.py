@@ -17,7 +17,7 @@ from server.domain.models import EngineModel, Family, ModelInfo
 from server.domain.provider import Estimate, Refusal
 from server.domain.rates import Rates
 from server.domain.work import flops
-from server.engine.messages import Draw
+from server.engine.messages import Draw, Sources
 from server.engine.process import WorkerProcess
 from server.engine.schedulers import OWN, SCHEDULERS
 from server.engine.session import Session
@@ -173,7 +173,7 @@ class EngineWorker:
         except WorkerDiedError:
             raise
         except FrameTooLargeError:
-            error = TooLargeError("the picture to start from is too large", parameter="image")
+            error = TooLargeError("the pictures to start from are too large", parameter="image")
             for failed in _all_failed(request, error):
                 yield failed
         except AppError as error:  # no such model, or no such picture to start from
@@ -181,13 +181,23 @@ class EngineWorker:
                 yield failed
 
     async def _message(self, request: ResolvedRequest) -> Draw:
-        source = None if request.image is None else await self._load_source(request.image)
         return Draw(
             draw=next(self._numbers),
             model=self._engine_model(request.model),
             request=request,
-            source=source,
+            sources=await self._sources(request),
             preview_interval_seconds=self._preview_interval_seconds,
+        )
+
+    async def _sources(self, request: ResolvedRequest) -> Sources:
+        async def of(source_id: str | None) -> bytes | None:
+            return None if source_id is None else await self._load_source(source_id)
+
+        references = [await self._load_source(source_id) for source_id in request.references]
+        return Sources(
+            image=await of(request.image),
+            mask=await of(request.mask),
+            references=tuple(references),
         )
 
     async def _drawing_session(self) -> Session:

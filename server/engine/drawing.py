@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import diffusers
 import torch
-from PIL import Image, ImageOps
 
-from server.domain.errors import GenerationFailedError, UnreadableImageError
+from server.domain.errors import GenerationFailedError
 from server.domain.recipes import Engine, Recipe
 from server.engine.families.base import FamilyPipeline, Trajectory
 from server.engine.loading import dtype_of
@@ -69,33 +67,24 @@ def recipe_of(message: Draw, index: int, engine: Engine) -> Recipe:
         true_cfg_scale=asked.true_cfg_scale,
         scheduler=asked.scheduler or message.model.scheduler or OWN,
         max_sequence_length=asked.max_sequence_length,
-        image=None if message.source is None else hashlib.sha256(message.source).hexdigest(),
+        image=_sha256(message.sources.image),
         strength=asked.strength,
+        mask=_sha256(message.sources.mask),
+        outpaint=asked.outpaint,
+        references=tuple(hashlib.sha256(data).hexdigest() for data in message.sources.references),
+        guidance_rescale=asked.guidance_rescale,
+        clip_skip=asked.clip_skip,
+        original_size=asked.original_size,
+        crops_coords_top_left=asked.crops_coords_top_left,
+        target_size=asked.target_size,
+        negative_original_size=asked.negative_original_size,
+        negative_crops_coords_top_left=asked.negative_crops_coords_top_left,
+        negative_target_size=asked.negative_target_size,
         format=asked.format,
         profile="exact",
         engine=engine,
         created_at=datetime.now(UTC),
     )
-
-
-def source_image(message: Draw) -> Image.Image | None:
-    """Return the picture to start from, cut and scaled to the size to draw.
-
-    What is too wide or too high is cut off around the middle; nothing is stretched.
-
-    Raises:
-        UnreadableImageError: the bytes are no picture.
-    """
-    if message.source is None:
-        return None
-    size = message.request.width, message.request.height
-    try:
-        with Image.open(io.BytesIO(message.source)) as image:
-            return ImageOps.fit(image.convert("RGB"), size, Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(
-            "the picture to start from cannot be read", parameter="image"
-        ) from error
 
 
 def check_finite(latents: torch.Tensor, message: Draw) -> None:
@@ -110,3 +99,7 @@ def check_finite(latents: torch.Tensor, message: Draw) -> None:
             f"the numbers ran away with {asked.num_inference_steps} steps and scheduler "
             f"'{asked.scheduler or OWN}'; take more steps or another scheduler"
         )
+
+
+def _sha256(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()

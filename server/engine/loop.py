@@ -20,7 +20,6 @@ from server.engine.drawing import (
     check_finite,
     engine_of,
     recipe_of,
-    source_image,
 )
 from server.engine.encode import encode_picture, encode_preview
 from server.engine.inbox import Inbox
@@ -38,6 +37,7 @@ from server.engine.messages import (
 from server.engine.messages import Residents as ResidentsMessage
 from server.engine.outbox import Outbox
 from server.engine.residents import Residents
+from server.engine.sources import pictures
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +120,9 @@ class Loop:
         big = family.parameter_count >= _PARAMETERS_FOR_THREADS
         torch.set_num_threads(self._cores if big else 1)
         now = time.monotonic()
-        source = source_image(message)
+        found = pictures(asked, message.sources)
         trajectory = self._residents.with_room(
-            asked.model, lambda: family.prepare(asked, family.encode(asked), index, source)
+            asked.model, lambda: family.prepare(asked, family.encode(asked), index, found)
         )
         self._outbox.put(
             DrawStarted(draw=message.draw, index=index, total_steps=trajectory.total_steps)

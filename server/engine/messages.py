@@ -22,14 +22,22 @@ from server.domain.models import EngineModel
 from server.domain.recipes import Recipe
 
 
+class Sources(Frozen):
+    """The files that a request names: what to start from, what to redraw of it, what to look at."""
+
+    image: bytes | None = None
+    mask: bytes | None = None
+    references: tuple[bytes, ...] = ()
+
+
 class Draw(Frozen):
-    """Draw all pictures of `request`; `source` is the file that image to image starts from."""
+    """Draw all pictures of `request`, which may name `sources`."""
 
     type: Literal["draw"] = "draw"
     draw: int
     model: EngineModel
     request: ResolvedRequest
-    source: bytes | None = None
+    sources: Sources = Sources()
     preview_interval_seconds: float = Field(gt=0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from server.domain.models import EngineModel, Family, ModelPart, ModelSource
+from server.domain.models import EngineModel, Family, ModelPart, ModelSource, Task
 from server.registry.inspect import Found
 from server.registry.schema import ModelEntry
 
@@ -24,6 +24,7 @@ def engine_model(entry: ModelEntry, looks: Sequence[Found]) -> EngineModel:
         source=_source(entry, looks),
         fingerprint=_fingerprint(entry, looks),
         scheduler=None if scheduler is None else str(scheduler),
+        task=Task(entry.task),
         distilled_guidance=entry.family == "flux" and "guidance_scale" not in entry.without,
     )
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from server.domain.models import Family, ModelInfo, ParameterInfo, ParameterValue, Size, Style
+from server.domain.models import (
+    Family,
+    ModelInfo,
+    ParameterInfo,
+    ParameterType,
+    ParameterValue,
+    Size,
+    Style,
+    Task,
+)
 from server.registry.schema import ModelEntry, Sizes, StyleEntry
 
 # As the engine spells them (server.engine.schedulers); a test keeps the two the same.
@@ -35,7 +43,7 @@ SIZE_MULTIPLE: Mapping[str, int] = {"sdxl": 8, "flux": 16}
 class Known:
     """A parameter as its family takes it, before an entry narrows it."""
 
-    type: Literal["integer", "number", "string", "choice", "image"]
+    type: ParameterType
     description: str
     default: ParameterValue | None = None
     minimum: float | None = None
@@ -95,6 +103,7 @@ def model_info(
         id=entry.id,
         name=entry.name,
         family=Family(entry.family),
+        task=Task(entry.task),
         provider="local",
         description=entry.description,
         specialties=entry.specialties,
@@ -116,6 +125,7 @@ def broken_info(model_id: str, reason: str) -> ModelInfo:
         id=model_id,
         name=model_id,
         family=Family.SDXL,
+        task=Task.TEXT,
         provider="local",
         description=reason,
         specialties=(),

@@ -63,6 +63,7 @@ class ModelEntry(Strict):
     id: ModelId
     name: Words
     family: Literal["sdxl", "flux", "remote"]
+    task: Literal["text", "fill", "edit"] = "text"
     source: SourceEntry | None = None
     base: ModelId | None = None
     parts: tuple[PartEntry, ...] = ()

@@ -181,8 +181,9 @@ class Generation:
         info = self._registry.info(request.model)
         self._registry.engine_model(info.id)  # raises what is missing, before any cost
         resolved = resolve(request, info, seed=secrets.randbelow(2**32))
-        if resolved.image is not None:
-            await self._source_exists(resolved.image, caller)
+        for source_id in (resolved.image, resolved.mask, *resolved.references):
+            if source_id is not None:
+                await self._source_exists(source_id, caller)
         return resolved, info
 
     async def _source_exists(self, source_id: str, caller: Caller) -> None:

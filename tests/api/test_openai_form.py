@@ -13,7 +13,7 @@ from openai.types.image_generate_params import (
 from server.api.openai_form import ImagesForm, image_request, quality_of
 from server.domain.errors import AppError, InvalidRequestError, RequestRefusedError
 from server.domain.images import ImageRequest
-from server.domain.models import Family, ModelInfo, ModelState, ParameterInfo, Size
+from server.domain.models import Family, ModelInfo, ModelState, ParameterInfo, Size, Task
 from server.services.views import ModelView, model_view
 
 
@@ -35,6 +35,7 @@ def model(*parameters: ParameterInfo) -> ModelView:
         id="painter",
         name="Painter",
         family=Family.SDXL,
+        task=Task.TEXT,
         provider="local",
         description="",
         specialties=(),

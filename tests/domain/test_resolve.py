@@ -4,7 +4,7 @@ import pytest
 
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ImageRequest, ResolvedRequest
-from server.domain.models import Family, ModelInfo, ParameterInfo, Size, Style
+from server.domain.models import Family, ModelInfo, ParameterInfo, Size, Style, Task
 from server.domain.resolve import resolve
 
 
@@ -20,6 +20,7 @@ MODEL = ModelInfo(
     id="demo",
     name="Demo",
     family=Family.SDXL,
+    task=Task.TEXT,
     provider="local",
     description="",
     specialties=(),

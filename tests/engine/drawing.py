@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from server.domain.images import ImageFormat, ResolvedRequest
-from server.engine.families.base import FamilyPipeline, Trajectory
+from server.engine.families.base import FamilyPipeline, Pictures, Trajectory
 
 DEFAULTS: dict[str, Any] = {
     "model": "tiny",
@@ -40,8 +40,11 @@ def begin(
     asked: ResolvedRequest,
     source: Image.Image | None = None,
     index: int = 0,
+    *,
+    mask: Image.Image | None = None,
+    references: tuple[Image.Image, ...] = (),
 ) -> Trajectory:
-    return family.prepare(asked, family.encode(asked), index, source)
+    return family.prepare(asked, family.encode(asked), index, Pictures(source, mask, references))
 
 
 @torch.inference_mode()

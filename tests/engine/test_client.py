@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.domain.errors import ModelNotFoundError
-from server.domain.models import EngineModel, Family, ModelInfo
+from server.domain.models import EngineModel, Family, ModelInfo, Task
 from server.domain.rates import Rates
 from server.domain.work import flops
 from server.engine.client import EngineWorker
@@ -15,6 +15,7 @@ INFO = ModelInfo(
     id="tiny",
     name="Tiny",
     family=Family.SDXL,
+    task=Task.TEXT,
     provider="local",
     description="",
     specialties=(),

@@ -19,6 +19,21 @@ from server.domain.images import ResolvedRequest
 
 
 @dataclass(frozen=True, slots=True)
+class Pictures:
+    """What a request gives beside words.
+
+    Attributes:
+        image: RGB of the size to draw, to start from.
+        mask: 8-bit grey of the size to draw: 255 is drawn anew, 0 keeps the image.
+        references: RGB of any size, to look at.
+    """
+
+    image: Image.Image | None = None
+    mask: Image.Image | None = None
+    references: tuple[Image.Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Conditioning:
     """One encoded prompt: what its row gives to the network.
 
@@ -145,7 +160,7 @@ class FamilyPipeline(Protocol):
         ...
 
     def prepare(
-        self, request: ResolvedRequest, encoded: Encoded, index: int, source: Image.Image | None
+        self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
     ) -> Trajectory:
         """Return picture `index` before its first step; its seed is the request's plus index.
 

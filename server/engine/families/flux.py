@@ -16,7 +16,14 @@ from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family
 from server.engine import previews, schedulers
-from server.engine.families.base import Conditioning, Encoded, Trajectory, from_pixels, to_pixels
+from server.engine.families.base import (
+    Conditioning,
+    Encoded,
+    Pictures,
+    Trajectory,
+    from_pixels,
+    to_pixels,
+)
 from server.engine.families.prompts import PromptCache
 
 _MAX_SEQUENCE_LENGTH = 512  # diffusers' own default
@@ -57,7 +64,7 @@ class FluxFamily:
         return Encoded(positive, self._conditioning(request.negative_prompt or "", length))
 
     def prepare(
-        self, request: ResolvedRequest, encoded: Encoded, index: int, source: Image.Image | None
+        self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
     ) -> Trajectory:
         """See FamilyPipeline."""
         scheduler = schedulers.build(
@@ -68,7 +75,7 @@ class FluxFamily:
         timesteps = scheduler.timesteps[first:].unbind()
         generator = torch.Generator().manual_seed(request.seed + index)
         return Trajectory(
-            latents=self._latents(request, scheduler, timesteps[0], generator, source),
+            latents=self._latents(request, scheduler, timesteps[0], generator, pictures.image),
             scheduler=scheduler,
             timesteps=timesteps,
             encoded=encoded,

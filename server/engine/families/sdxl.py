@@ -14,7 +14,14 @@ from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family
 from server.engine import previews, schedulers
-from server.engine.families.base import Conditioning, Encoded, Trajectory, from_pixels, to_pixels
+from server.engine.families.base import (
+    Conditioning,
+    Encoded,
+    Pictures,
+    Trajectory,
+    from_pixels,
+    to_pixels,
+)
 from server.engine.families.prompts import PromptCache
 
 
@@ -51,7 +58,7 @@ class SdxlFamily:
         return Encoded(positive, self._conditioning(request.negative_prompt or ""))
 
     def prepare(
-        self, request: ResolvedRequest, encoded: Encoded, index: int, source: Image.Image | None
+        self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
     ) -> Trajectory:
         """See FamilyPipeline."""
         scheduler = schedulers.build(
@@ -62,7 +69,7 @@ class SdxlFamily:
             scheduler.set_begin_index(first)
         timesteps = scheduler.timesteps[first:].unbind()
         generator = torch.Generator().manual_seed(request.seed + index)
-        latents = self._latents(request, scheduler, timesteps[0], generator, source)
+        latents = self._latents(request, scheduler, timesteps[0], generator, pictures.image)
         return Trajectory(
             latents=latents,
             scheduler=scheduler,
