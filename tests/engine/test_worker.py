@@ -171,7 +171,11 @@ async def test_a_draw_cancelled_while_it_waits_is_never_begun(worker: EngineWork
     ("values", "error", "word"),
     [
         ({"model": "broken"}, ModelUnavailableError, "broken"),
-        ({"image": DAMAGED, "strength": 0.5}, UnreadableImageError, "given as image cannot be read"),
+        (
+            {"image": DAMAGED, "strength": 0.5},
+            UnreadableImageError,
+            "given as image cannot be read",
+        ),
         ({"image": HUGE, "strength": 0.5}, TooLargeError, "too large"),
         ({"model": "runaway"}, GenerationFailedError, "numbers ran away"),
         ({"image": "2" * 26, "strength": 0.5}, NotFoundError, "picture"),

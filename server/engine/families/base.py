@@ -7,12 +7,13 @@ each trajectory takes its own scheduler's step, so pictures of different setting
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from diffusers import SchedulerMixin
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg
 from PIL import Image
 
 from server.domain.images import ResolvedRequest
@@ -69,6 +70,30 @@ class LastStep:
     output: Any  # each scheduler class has its own
 
 
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Inpainting with a network that knows nothing of masks: what is kept is put back each step.
+
+    Attributes:
+        mask: 1 where the picture is drawn anew, 0 where it is kept; broadcasts over the latents.
+        clean: latents of the picture that is kept.
+        noise: what `clean` is noised with, the same at every step.
+        renoise: (clean, noise, timestep of shape (1,)) to latents as noisy as that timestep.
+    """
+
+    mask: torch.Tensor
+    clean: torch.Tensor
+    noise: torch.Tensor
+    renoise: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+    def apply(self, latents: torch.Tensor, timestep: torch.Tensor | None) -> torch.Tensor:
+        """Return `latents` with the kept part as noisy as `timestep`; None: as it is."""
+        kept = self.clean
+        if timestep is not None:
+            kept = self.renoise(self.clean, self.noise, timestep[None])
+        return (1 - self.mask) * kept + self.mask * latents
+
+
 @dataclass(slots=True)
 class Trajectory:
     """The state of one picture between two steps. Only its own thread touches it.
@@ -78,8 +103,14 @@ class Trajectory:
         timesteps: those still ahead and behind, in order; second-order schedulers have two
             for each of the request's steps.
         guidance: weight of positive minus negative; unused with one row.
+        guidance_rescale: how far the guided prediction gets the positive one's deviation back.
         network_guidance: what a network with a guidance input is told, else None.
-        time_ids: SDXL's size conditioning, (1, 6), else None.
+        time_ids: SDXL's size conditioning, (1, 6), one for each of `encoded.rows`, else empty.
+        blend: how a masked picture is kept where the network has no input for it.
+        beside: channels that the network reads beside the latents (a fill checkpoint), shaped as
+            the latents but for the channels.
+        references: tokens that the network looks at (an edit checkpoint), (1, tokens, channels).
+        reference_ids: their places, (tokens, 3).
         last_step: what the last step was made of, for previews.
     """
 
@@ -91,8 +122,13 @@ class Trajectory:
     width: int
     height: int
     guidance: float
+    guidance_rescale: float = 0.0
     network_guidance: torch.Tensor | None = None
-    time_ids: torch.Tensor | None = None
+    time_ids: tuple[torch.Tensor, ...] = ()
+    blend: Blend | None = None
+    beside: torch.Tensor | None = None
+    references: torch.Tensor | None = None
+    reference_ids: torch.Tensor | None = None
     step_arguments: dict[str, Any] = field(default_factory=dict)
     step_index: int = 0
     last_step: LastStep | None = None
@@ -127,7 +163,8 @@ class Trajectory:
     @property
     def bucket(self) -> Hashable:
         """Trajectories of one bucket fit into one forward."""
-        return (self.latents.shape, self.encoded.positive.prompt_embeds.shape)
+        seen = None if self.references is None else self.references.shape
+        return (self.latents.shape, self.encoded.positive.prompt_embeds.shape, seen)
 
     def advance(self, noise_pred: torch.Tensor) -> None:
         """Take one scheduler step with the prediction for these latents."""
@@ -138,13 +175,18 @@ class Trajectory:
         # Some schedulers compute in fp32 and do not come back.
         self.latents = output.prev_sample.to(self.latents.dtype)
         self.step_index += 1
+        if self.blend is not None:
+            self.latents = self.blend.apply(self.latents, None if self.is_done else self.timestep)
 
     def split(self, prediction: torch.Tensor) -> torch.Tensor:
         """Return the guided prediction from this trajectory's rows of a forward."""
         if self.encoded.negative is None:
             return prediction
         negative, positive = prediction.chunk(2)
-        return negative + self.guidance * (positive - negative)
+        guided = negative + self.guidance * (positive - negative)
+        if self.guidance_rescale > 0:
+            guided = rescale_noise_cfg(guided, positive, guidance_rescale=self.guidance_rescale)
+        return guided
 
 
 class FamilyPipeline(Protocol):

@@ -70,6 +70,9 @@ class SdxlFamily:
         timesteps = scheduler.timesteps[first:].unbind()
         generator = torch.Generator().manual_seed(request.seed + index)
         latents = self._latents(request, scheduler, timesteps[0], generator, pictures.image)
+        sizes = latents.new_tensor(
+            [[request.height, request.width, 0, 0, request.height, request.width]]
+        )
         return Trajectory(
             latents=latents,
             scheduler=scheduler,
@@ -80,9 +83,7 @@ class SdxlFamily:
             height=request.height,
             guidance=_guidance(request),
             network_guidance=self._guidance_embedding(_guidance(request)),
-            time_ids=latents.new_tensor(
-                [[request.height, request.width, 0, 0, request.height, request.width]]
-            ),
+            time_ids=(sizes,) * len(encoded.rows),
             step_arguments=schedulers.step_arguments(scheduler, generator),
         )
 
@@ -91,12 +92,12 @@ class SdxlFamily:
         latents, timesteps, prompts, pooled, sizes, guidances = [], [], [], [], [], []
         for row in rows:
             latent = row.scheduler.scale_model_input(row.latents, row.timestep)
-            for conditioning in row.encoded.rows:
+            for conditioning, size in zip(row.encoded.rows, row.time_ids, strict=True):
                 latents.append(latent)
                 timesteps.append(row.timestep.float())
                 prompts.append(conditioning.prompt_embeds)
                 pooled.append(conditioning.pooled_prompt_embeds)
-                sizes.append(_size(row))
+                sizes.append(size)
             if row.network_guidance is not None:
                 guidances.append(row.network_guidance)
         predictions = self._pipeline.unet(
@@ -181,12 +182,6 @@ class SdxlFamily:
             torch.tensor([guidance - 1]), embedding_dim=self._guidance_channels
         )
         return embedding.to(self._device, self._dtype)
-
-
-def _size(row: Trajectory) -> torch.Tensor:
-    if row.time_ids is None:
-        raise TypeError("a trajectory of another family")
-    return row.time_ids
 
 
 def _guidance(request: ResolvedRequest) -> float:
