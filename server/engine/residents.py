@@ -40,7 +40,7 @@ class Residents:
             ModelUnavailableError: it cannot be loaded.
             GpuMemoryError: not even with all others evicted.
         """
-        if model.id in self._kept and self._kept[model.id][0] == model:
+        if self.holds(model):
             self._kept.move_to_end(model.id)
             return self._kept[model.id][1]
         self._evict([model.id] if model.id in self._kept else [])
@@ -52,6 +52,10 @@ class Residents:
         finally:
             self._changed()
         return pipeline
+
+    def holds(self, model: EngineModel) -> bool:
+        """Return whether `model` is in memory as its files are now."""
+        return model.id in self._kept and self._kept[model.id][0] == model
 
     def with_room(self, model_id: str, work: Callable[[], T]) -> T:
         """Do `work` for a model; when memory runs out, evict all others and do it once more.

@@ -151,6 +151,11 @@ class Trajectory:
         return order
 
     @property
+    def predictions_left(self) -> int:
+        """How many forwards it still needs."""
+        return len(self.timesteps) - self.step_index
+
+    @property
     def is_done(self) -> bool:
         """True when the latents are finished."""
         return self.step_index >= len(self.timesteps)
