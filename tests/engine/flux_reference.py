@@ -12,6 +12,7 @@ from diffusers import (
     FluxFillPipeline,
     FluxImg2ImgPipeline,
     FluxInpaintPipeline,
+    FluxKontextInpaintPipeline,
     FluxKontextPipeline,
     FluxPipeline,
     UniPCMultistepScheduler,
@@ -89,7 +90,11 @@ def _chosen(
         area = asked.width * asked.height
         reference = pictures.references[0] if pictures.references else None
         extra = {"image": reference, "max_area": area, "_auto_resize": auto_resize}
-        return FluxKontextPipeline, extra
+        if pictures.mask is None:
+            return FluxKontextPipeline, extra
+        masked = {"image": pictures.image, "mask_image": pictures.mask}
+        extra |= {**masked, "image_reference": reference, "strength": asked.strength}
+        return FluxKontextInpaintPipeline, extra
     if pictures.image is None:
         return FluxPipeline, {}
     extra = {"image": pictures.image}

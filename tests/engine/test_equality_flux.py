@@ -252,6 +252,24 @@ def test_without_references_an_edit_checkpoint_draws_as_a_plain_one(
     assert difference(mine, latents_of(kontext, asked)) < TOLERANCE
 
 
+@pytest.mark.parametrize("references", [(), EDITED.references])
+@pytest.mark.parametrize("scheduler", PIPELINES_TAKE)
+def test_an_edit_checkpoint_repaints_a_mask_as_its_pipeline_does(
+    kontext: FluxKontextPipeline, scheduler: str, references: tuple[Image.Image, ...]
+) -> None:
+    given = Pictures(MASKED.image, MASKED.mask, references)
+    asked = request(scheduler=scheduler, strength=0.8, width=96)
+    edit = FluxFamily(kontext, task=Task.EDIT, reference_sizes=())
+    assert difference(ours(edit, asked, given), latents_of(kontext, asked, given)) < TOLERANCE
+
+
+def test_an_edit_checkpoint_redraws_a_picture_as_a_plain_one(kontext: FluxKontextPipeline) -> None:
+    asked = request(strength=0.6)
+    plain = FluxPipeline(**kontext.components)
+    mine = ours(FluxFamily(kontext, task=Task.EDIT), asked, SQUARE)
+    assert difference(mine, latents_of(plain, asked, SQUARE)) < TOLERANCE
+
+
 def test_references_of_another_checkpoint_are_refused(flux: FluxPipeline) -> None:
     with pytest.raises(RequestRefusedError, match="does not look at references") as refused:
         begin(FluxFamily(flux), request(), EDITED)

@@ -32,7 +32,8 @@ class FluxFamily:
 
     A plain one draws what `FluxPipeline`, `FluxImg2ImgPipeline` and `FluxInpaintPipeline` draw,
     one for filling what `FluxFillPipeline` draws, and one for edits (Kontext) what
-    `FluxKontextPipeline` draws; without references that is what `FluxPipeline` draws.
+    `FluxKontextPipeline` and, with a mask, `FluxKontextInpaintPipeline` draw; without references
+    and mask it draws as a plain one.
     """
 
     def __init__(

@@ -77,15 +77,15 @@ class FluxPictures:
         """
         self._refuse(pictures)
         # The order of the draws from the generator is the pipelines': image, noise, masked image.
-        start = self._start(pictures.image, grid, scheduler, timestep, generator)
+        start = self._start(pictures, grid, scheduler, timestep, generator)
         fills = self._task is Task.FILL
-        references, reference_grid = self._references(pictures)
+        seen = self._seen(pictures, start)
         return Prepared(
             latents=flux_latents.pack(start.latents),
             blend=None if fills else self._blend(scheduler, start, pictures.mask),
             beside=self._beside(pictures, generator) if fills else None,
-            references=references,
-            reference_grid=reference_grid,
+            references=None if seen is None else flux_latents.pack(seen),
+            reference_grid=None if seen is None else flux_latents.grid(seen),
         )
 
     def _refuse(self, pictures: Pictures) -> None:
@@ -103,15 +103,22 @@ class FluxPictures:
                 parameter="references",
             )
 
+    def _repaints_an_edit(self, pictures: Pictures) -> bool:
+        return self._task is Task.EDIT and pictures.mask is not None
+
     def _start(
         self,
-        image: Image.Image | None,
+        pictures: Pictures,
         grid: tuple[int, int],
         scheduler: SchedulerMixin,
         timestep: torch.Tensor,
         generator: torch.Generator,
     ) -> _Start:
-        clean = None if image is None else self._encode(from_pixels(image), generator)
+        clean = None
+        if pictures.image is not None:
+            # FluxKontextInpaintPipeline takes the likeliest latents, all others draw them.
+            drawn = None if self._repaints_an_edit(pictures) else generator
+            clean = self._encode(from_pixels(pictures.image), drawn)
         rows, columns = grid
         shape = (1, self._vae.config.latent_channels, 2 * rows, 2 * columns)
         noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
@@ -142,13 +149,15 @@ class FluxPictures:
         tokens = flux_latents.fill_mask(mask, self._scale).to(self._device, self._dtype)
         return torch.cat([flux_latents.pack(masked), tokens], dim=-1)
 
-    def _references(self, pictures: Pictures) -> tuple[torch.Tensor | None, tuple[int, int] | None]:
-        """Return the references as tokens, and their rows and columns."""
+    def _seen(self, pictures: Pictures, start: _Start) -> torch.Tensor | None:
+        """Return what the network looks at, (1, channels, height, width).
+
+        Without references an edit checkpoint looks at the very picture whose mask it repaints.
+        """
         if not pictures.references:
-            return None, None
+            return start.clean if self._repaints_an_edit(pictures) else None
         picture = one_reference(pictures.references, 2 * self._scale, self._reference_sizes)
-        latents = self._encode(from_pixels(picture), None)
-        return flux_latents.pack(latents), flux_latents.grid(latents)
+        return self._encode(from_pixels(picture), None)
 
     def _encode(self, pixels: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Return (1, channels, height, width) latents; without a generator the likeliest ones."""
