@@ -33,7 +33,7 @@ SCHEDULERS: Mapping[str, tuple[str, ...]] = {
         "euler_trailing",
         "ddim_trailing",
     ),
-    "flux": ("flow_match_euler",),
+    "flux": ("flow_match_euler", "flow_match_heun", "dpmpp_2m", "unipc"),
 }
 OWN_SCHEDULER = "default"  # the checkpoint's own, always offered; recipes spell it so, too
 SIZE_MULTIPLE: Mapping[str, int] = {"sdxl": 8, "flux": 16}
