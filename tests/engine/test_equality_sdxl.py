@@ -251,8 +251,32 @@ def test_clip_skip_beyond_the_encoders_layers_is_refused(sdxl: StableDiffusionXL
     assert refused.value.parameter == "clip_skip"
 
 
-def test_sizes_are_height_before_width(sdxl: StableDiffusionXLPipeline) -> None:
-    _assert_equal(sdxl, request(width=64, height=96), Pictures())
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_high_picture_is_the_pipelines(
+    sdxl: StableDiffusionXLPipeline,
+    filler: StableDiffusionXLPipeline,
+    pictures: dict[str, Pictures],
+    kind: str,
+) -> None:
+    given = pictures[kind]
+    high = Pictures(
+        None if given.image is None else given.image.resize((64, 96)),
+        None if given.mask is None else given.mask.resize((64, 96)),
+    )
+    asked = request(width=64, height=96, **KINDS[kind])
+    _assert_equal(sdxl, asked, high)
+    if high.mask is not None:
+        _assert_equal(filler, asked, high)
+
+
+def test_a_mask_without_a_strength_draws_out_of_noise_alone(
+    sdxl: StableDiffusionXLPipeline, pictures: dict[str, Pictures]
+) -> None:
+    family = SdxlFamily(sdxl)
+    silent, full = (
+        _begin(family, request(strength=strength), pictures["inpaint"]) for strength in (None, 1.0)
+    )
+    assert torch.equal(silent.latents, full.latents)
 
 
 @pytest.mark.parametrize("kind", KINDS)

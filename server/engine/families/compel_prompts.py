@@ -94,8 +94,8 @@ def _provider(part: TextPart, skipped: int) -> EmbeddingsProvider:
 
 
 def _embeds(provider: EmbeddingsProvider, phrases: Sequence[Phrase]) -> torch.Tensor:
-    # Compel cannot weigh what has no tokens, such as a space.
-    said = [phrase for phrase in phrases if _tokens(provider, phrase.text)]
+    # Compel cannot weigh what has no tokens, such as a space, and wants one phrase at least.
+    said = [phrase for phrase in phrases if _tokens(provider, phrase.text)] or [Phrase("")]
     embeds: torch.Tensor = provider.get_embeddings_for_weighted_prompt_fragments(
         text_batch=[[phrase.text for phrase in said]],
         fragment_weights_batch=[[phrase.weight for phrase in said]],

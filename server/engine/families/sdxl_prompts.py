@@ -61,11 +61,15 @@ class SdxlPrompts:
         phrases = parse(text, parameter)
         plain = words(phrases)
         weighed = any(phrase.weight != 1.0 for phrase in phrases)
+        device = self._pipeline.unet.device
         if weighed or not all(part.fits(plain) for part in self._parts):
-            return compel_prompts.encode(self._parts, phrases, clip_skip)
+            encoded = compel_prompts.encode(self._parts, phrases, clip_skip)
+            return Conditioning(
+                encoded.prompt_embeds.to(device), encoded.pooled_prompt_embeds.to(device)
+            )
         embeds, _, pooled, _ = self._pipeline.encode_prompt(
             prompt=plain,
-            device=self._pipeline.unet.device,
+            device=device,
             do_classifier_free_guidance=False,
             clip_skip=clip_skip,
         )
