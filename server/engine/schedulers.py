@@ -39,6 +39,7 @@ _PLAIN_SIGMAS = {
 }
 _KARRAS = _PLAIN_SIGMAS | {"use_karras_sigmas": True}
 _DPMPP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+_DPMPP_SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 # Diffusers' DDIM default clips latents as if they were pixels; SDXL's own config says this.
 _LATENTS = {"clip_sample": False, "set_alpha_to_one": False}
 _FLOW = _PLAIN_SIGMAS | {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
@@ -49,9 +50,12 @@ SCHEDULERS: Mapping[Family, Mapping[str, SchedulerChoice]] = {
         "euler_a": SchedulerChoice("EulerAncestralDiscreteScheduler"),
         "dpmpp_2m": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP | _PLAIN_SIGMAS),
         "dpmpp_2m_karras": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP | _KARRAS),
-        "dpmpp_2m_sde": SchedulerChoice(
-            "DPMSolverMultistepScheduler",
-            _DPMPP | _PLAIN_SIGMAS | {"algorithm_type": "sde-dpmsolver++"},
+        "dpmpp_2m_sde": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP_SDE | _PLAIN_SIGMAS),
+        "dpmpp_2m_sde_karras": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP_SDE | _KARRAS),
+        # Singlestep: two predictions make one step of second order, so an odd one out is of first.
+        "dpmpp_sde": SchedulerChoice(
+            "DPMSolverSinglestepScheduler",
+            _DPMPP_SDE | _PLAIN_SIGMAS | {"lower_order_final": True},
         ),
         "ddim": SchedulerChoice("DDIMScheduler", _LATENTS),
         "unipc": SchedulerChoice("UniPCMultistepScheduler", _PLAIN_SIGMAS),

@@ -25,6 +25,8 @@ SCHEDULERS: Mapping[str, tuple[str, ...]] = {
         "dpmpp_2m",
         "dpmpp_2m_karras",
         "dpmpp_2m_sde",
+        "dpmpp_2m_sde_karras",
+        "dpmpp_sde",
         "ddim",
         "unipc",
         "lcm",

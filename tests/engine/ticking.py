@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +45,9 @@ class Ticking:
         self._loop = Loop(self._inbox, outbox, torch.device("cpu"))
         self.said: list[FromWorker] = []
         self._some = threading.Condition()
-        for work in (self._inbox.read_forever, outbox.send_forever, self._listen):
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        for work in (self._inbox.read_forever, outbox.send_forever):
             threading.Thread(target=work, daemon=True).start()
 
     def draw(self, number: int, model: str = "tiny", **values: Any) -> None:
@@ -98,6 +101,8 @@ class Ticking:
         ]
 
     def close(self) -> None:
+        self._ours.shutdown(socket.SHUT_RDWR)  # both readers end, as when the server is gone
+        self._listener.join(10)
         self._ours.close()
 
     def _send(self, message: ToWorker, seen: Callable[[], bool]) -> None:
@@ -109,10 +114,11 @@ class Ticking:
         raise TimeoutError(message.type)
 
     def _listen(self) -> None:
-        while (message := wire.receive(self._ours, FROM_WORKER)) is not None:
-            with self._some:
-                self.said.append(message)
-                self._some.notify_all()
+        with contextlib.suppress(OSError):  # closed in the middle of a frame
+            while (message := wire.receive(self._ours, FROM_WORKER)) is not None:
+                with self._some:
+                    self.said.append(message)
+                    self._some.notify_all()
 
     def _wait(self, holds: Callable[[], bool]) -> None:
         with self._some:
