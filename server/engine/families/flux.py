@@ -61,7 +61,7 @@ class FluxFamily:
         self._dtype: torch.dtype = pipeline.transformer.dtype
         self._places: dict[tuple[int, int, int], torch.Tensor] = {}
 
-    @property
+    @functools.cached_property
     def parameter_count(self) -> int:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.transformer.parameters())

@@ -37,7 +37,7 @@ class SdxlFamily:
         # Weights distilled with guidance as an input (LCM) take it there, in a single row.
         self._guidance_channels: int | None = pipeline.unet.config.time_cond_proj_dim
 
-    @property
+    @functools.cached_property
     def parameter_count(self) -> int:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.unet.parameters())
