@@ -42,7 +42,11 @@ T = TypeVar("T")
 
 
 def dtype_of(device: torch.device) -> torch.dtype:
-    """Return what a model computes in: bf16 on CUDA, fp32 elsewhere."""
+    """Return what a model computes in: bf16 on CUDA, fp32 elsewhere.
+
+    Its VAE, too: one that asks to be upcast (`force_upcast`) overflows in fp16, whose range is
+    smaller, and diffusers upcasts it only there.
+    """
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
@@ -57,8 +61,6 @@ def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
     _check_task(model, pipeline)
     for part in model.source.parts:
         _named(model, functools.partial(_apply, pipeline, part))
-    if pipeline.vae.config.force_upcast and pipeline.vae.dtype != torch.float32:
-        pipeline.vae.to(torch.float32)  # this VAE overflows in half precision
     pipeline.to(device)
     return _family(model, pipeline)
 

@@ -20,7 +20,7 @@ from server.engine.forward import Forward
 from server.engine.hardware import hardware, use_threads_for
 from server.engine.inbox import Inbox
 from server.engine.last_words import LastWords
-from server.engine.loading import dtype_of
+from server.engine.loading import dtype_of, load
 from server.engine.messages import (
     Draw,
     DrawProgress,
@@ -34,7 +34,7 @@ from server.engine.messages import Residents as ResidentsMessage
 from server.engine.order import in_turn
 from server.engine.outbox import Outbox
 from server.engine.pace import Pace
-from server.engine.residents import Residents
+from server.engine.residents import Load, Residents
 
 
 def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
@@ -66,12 +66,15 @@ class Loop:
     settings and steps: what is cancelled is gone before it, what is new is in it or the next.
     """
 
-    def __init__(self, inbox: Inbox, outbox: Outbox, device: torch.device) -> None:
+    def __init__(
+        self, inbox: Inbox, outbox: Outbox, device: torch.device, load: Load = load
+    ) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._residents = Residents(
             device,
             lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
+            load,
         )
         self._curves = Curves(
             hardware(device),

@@ -16,6 +16,7 @@ from server.engine.families.base import FamilyPipeline
 from server.engine.loading import dtype_of, is_out_of_memory, load
 
 T = TypeVar("T")
+Load = Callable[[EngineModel, torch.device], FamilyPipeline]
 
 
 class Residents:
@@ -24,13 +25,18 @@ class Residents:
     Args:
         device: where they are.
         on_change: called with the ids in memory and the one being loaded, if any.
+        load: makes a model of what the registry says of it.
     """
 
     def __init__(
-        self, device: torch.device, on_change: Callable[[tuple[str, ...], str | None], None]
+        self,
+        device: torch.device,
+        on_change: Callable[[tuple[str, ...], str | None], None],
+        load: Load = load,
     ) -> None:
         self._device = device
         self._on_change = on_change
+        self._load = load
         self._kept: OrderedDict[str, tuple[EngineModel, FamilyPipeline]] = OrderedDict()
 
     def get(self, model: EngineModel) -> FamilyPipeline:
@@ -47,7 +53,7 @@ class Residents:
         self._make_room(model)
         self._changed(loading=model.id)
         try:
-            pipeline = self.with_room(model.id, lambda: load(model, self._device))
+            pipeline = self.with_room(model.id, lambda: self._load(model, self._device))
             self._kept[model.id] = (model, pipeline)
         finally:
             self._changed()
