@@ -23,6 +23,16 @@ def bench(out: Path, *more: str) -> str:
     return done.stderr
 
 
+def test_it_needs_nothing_of_the_server_that_a_bare_gpu_machine_lacks() -> None:
+    code = (
+        "import sys, bench.gpu; "
+        "lacking = {'fastapi', 'uvicorn', 'sqlalchemy', 'structlog', 'typer', 'obstore'}; "
+        "found = lacking & {name.partition('.')[0] for name in sys.modules}; "
+        "sys.exit(f'imported {found}' if found else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+
+
 @pytest.mark.slow
 def test_every_part_is_measured_once_and_kept(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
