@@ -22,13 +22,14 @@ from server.net.fetch import SafeFetcher
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.dispatcher import Dispatcher
-from server.services.gallery import Gallery, Sources
+from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
 from server.services.models import Models
 from server.services.runner import Runner
 from server.services.services import Services
+from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.uploads import Uploads
 from server.services.workers import Workers
