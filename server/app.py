@@ -120,6 +120,7 @@ class _House:
         self.registry = make_registry(settings)
         self.devices = find_devices(settings.devices)
         self.rates = Rates()
+        self.sources = Sources(store)
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
@@ -146,6 +147,7 @@ class _House:
             streams=Streams(store, self.active, self.dispatcher),
             gallery=Gallery(store),
             uploads=self._uploads(),
+            sources=self.sources,
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
             models=self.models,
             workers=self.seen,
@@ -159,6 +161,7 @@ class _House:
     def _generation(self) -> Generation:
         return Generation(
             self.store,
+            self.sources,
             self.registry,
             self.active,
             self.dispatcher,
@@ -186,7 +189,7 @@ class _House:
             infos=self.registry.infos,
             engine_model=self.registry.engine_model,
             rates=self.rates,
-            load_source=Sources(self.store),
+            load_source=self.sources,
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,
         )

@@ -41,6 +41,7 @@ class Generation:
     def __init__(
         self,
         store: Store,
+        sources: Sources,
         registry: Registry,
         active: ActiveJobs,
         dispatcher: Dispatcher,
@@ -52,7 +53,7 @@ class Generation:
         max_jobs_per_owner: int,
     ) -> None:
         self._store = store
-        self._sources = Sources(store)
+        self._sources = sources
         self._registry = registry
         self._active = active
         self._dispatcher = dispatcher
