@@ -51,7 +51,7 @@ export function facts(app, picture, length) {
  * @returns {{icon: Parameters<typeof icon>[0], words: string, key: string, href?: string, act?: () => void}[]}
  */
 export function deeds(app, picture) {
-  const takesImage = parameter(app.draft.chosenModel, "image") !== undefined;
+  const takesImage = parameter(app.draft.chosenModel, "image") || app.draft.mostReferences > 0;
   const source = { id: picture.id, url: api.thumbnail(picture, 256), name: "" };
   return [
     { icon: "download", words: m.picture.download, key: "D", href: picture.url },
@@ -68,7 +68,7 @@ export function deeds(app, picture) {
             icon: "source",
             words: m.picture.useAsSource,
             key: "I",
-            act: () => toForm(app, () => app.draft.set({ source })),
+            act: () => toForm(app, () => app.draft.takePicture(source)),
           }),
         ]
       : []),
