@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from openai.types import ImageEditCompletedEvent, ImageEditPartialImageEvent
 from PIL import Image
 
-from tests.api.conftest import Running
+from tests.api.conftest import Running, slow
 from tests.api.pictures import opened, picture, png, saved
 from tests.editors import EDITOR, FILLER
 
@@ -291,6 +293,29 @@ def test_a_body_of_another_kind_is_refused(mine: httpx2.Client) -> None:
     for kind in ("text/plain", "multipart/form-data", "multipart/form-data; boundary=b"):
         response = mine.post("/v1/images/edits", content=b"x", headers={"Content-Type": kind})
         assert response.status_code == 400, kind
+
+
+async def test_a_client_that_leaves_cancels_its_edit(server: Running, key: str) -> None:
+    asking = httpx2.AsyncClient(
+        base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=60
+    )
+    fields = {name: str(value) for name, value in slow().items()}
+    async with asking:
+        task = asyncio.create_task(
+            asking.post("/v1/images/edits", data=fields, files={"image": PICTURE})
+        )
+        jobs: list[dict[str, Any]] = []
+        while not jobs:
+            await asyncio.sleep(0.05)
+            jobs = (await asking.get("/api/v1/jobs")).json()["items"]
+        task.cancel()
+        await asyncio.wait([task])
+        job = jobs[0]
+        end = time.monotonic() + 10
+        while job["state"] != "cancelled":
+            assert time.monotonic() < end, job["state"]
+            await asyncio.sleep(0.05)
+            job = (await asking.get(f"/api/v1/jobs/{job['id']}")).json()
 
 
 def test_a_model_that_repaints_is_asked_with_what_it_needs(mine: httpx2.Client) -> None:
