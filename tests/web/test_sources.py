@@ -84,6 +84,21 @@ def test_a_mask_of_another_shape_is_said_in_words(visitor: Visitor, files: dict[
     expect(visitor.page.get_by_role("alert")).to_contain_text("give a mask of the image's shape")
 
 
+def test_the_shape_follows_the_picture_until_one_is_chosen(
+    visitor: Visitor, server: ServerProcess, files: dict[str, Path]
+) -> None:
+    page = visitor.page
+    visitor.settings(Steps="2")
+    expect(page.get_by_role("radio", name="1:1,")).to_be_checked()
+    choose(visitor, "Start from a picture", files["wide"])
+    expect(page.get_by_role("radio", name="3:2,")).to_be_checked()
+    visitor.draw("a wide fox")
+    assert newest(server)["resolved"]["width"] == 192
+    page.get_by_role("radio", name="3:4,").check(force=True)
+    visitor.draw("a tall fox")
+    assert newest(server)["resolved"]["height"] == 144
+
+
 def test_a_model_that_repaints_waits_for_a_picture_and_its_mask(
     visitor: Visitor, server: ServerProcess, files: dict[str, Path]
 ) -> None:

@@ -58,7 +58,13 @@ export class Draft extends EventTarget {
   /** @returns {Size|undefined} */
   get chosenSize() {
     const sizes = this.chosenModel?.sizes ?? [];
-    return sizes.find((size) => sizeKey(size) === this.size) ?? sizes[0];
+    return sizes.find((size) => sizeKey(size) === this.size) ?? suiting(sizes, this.#first);
+  }
+
+  /** The picture whose shape is followed until somebody chooses one. */
+  get #first() {
+    if (this.mostReferences) return this.references[0];
+    return parameter(this.chosenModel, "image") ? this.source : null;
   }
 
   /** @param {string} name */
@@ -164,6 +170,17 @@ export class Draft extends EventTarget {
 
 /** @param {{width: number, height: number}} size */
 export const sizeKey = (size) => `${size.width}x${size.height}`;
+
+/**
+ * The size whose shape is nearest to the picture's, as the server has it; the first without one.
+ * @param {Size[]} sizes @param {Source|null|undefined} picture
+ */
+function suiting(sizes, picture) {
+  if (!picture?.width) return sizes[0];
+  const wanted = Math.log(picture.width / picture.height);
+  const far = (/** @type {Size} */ size) => Math.abs(Math.log(size.width / size.height) - wanted);
+  return sizes.reduce((best, size) => (far(size) < far(best) ? size : best), sizes[0]);
+}
 
 /** @param {Model|undefined} model @param {string} name */
 export const parameter = (model, name) => model?.parameters.find((declared) => declared.name === name);

@@ -52,7 +52,8 @@ export function facts(app, picture, length) {
  */
 export function deeds(app, picture) {
   const takesImage = parameter(app.draft.chosenModel, "image") || app.draft.mostReferences > 0;
-  const source = { id: picture.id, url: api.thumbnail(picture, 256), name: "" };
+  const { id, width, height } = picture;
+  const source = { id, width, height, url: api.thumbnail(picture, 256), name: "" };
   return [
     { icon: "download", words: m.picture.download, key: "D", href: picture.url },
     { icon: "copy", words: m.picture.copyPrompt, key: "C", act: () => copyPrompt(picture) },

@@ -34,8 +34,8 @@ export function sourceFields(app) {
     reading += 1;
     draw();
     try {
-      const { id, url } = await api.upload(file, file.name);
-      taken({ id, url, name: file.name });
+      const { id, url, width, height } = await api.upload(file, file.name);
+      taken({ id, url, width, height, name: file.name });
     } catch (error) {
       fill(trouble, unread(/** @type {api.Problem} */ (error), file.name, from));
     }

@@ -34,7 +34,7 @@
  *   [parameter: string]: any}} Request
  * @typedef {{seconds: number|null, waiting_seconds: number|null, place: number}} Estimate
  * @typedef {{id: string, device: string, state: string, in_flight: number}} Worker
- * @typedef {{id: string, url: string, name: string}} Source
+ * @typedef {{id: string, url: string, name: string, width: number, height: number}} Source
  * @typedef {{id: number, type: string, job_id: string, image: Picture|null,
  *   error: JobError|null}} StateEvent
  * @typedef {{job_id: string, index: number, step: number, total_steps: number,
