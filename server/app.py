@@ -16,6 +16,7 @@ from fastapi.telemetry import TelemetryConfig
 from server.api.routes import install
 from server.domain.ids import IdMaker
 from server.domain.rates import Rates
+from server.domain.row_times import RowTimes
 from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
 from server.net.fetch import SafeFetcher
@@ -26,6 +27,7 @@ from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
+from server.services.measurements import Measurements
 from server.services.models import Models
 from server.services.runner import Runner
 from server.services.services import Services
@@ -98,6 +100,7 @@ async def open_services(
         house = _House(settings, store, now, await store.greatest_id())
         for device in house.devices:
             house.rates.update(await store.rates.all(device))
+        house.row_times.update(await store.row_times.all())
         services = await house.open(stack)
         restored = await services.generation.restore(house.epoch)
         log.info("server.ready", unfinished_jobs=restored, workers=len(house.workers))
@@ -120,6 +123,8 @@ class _House:
         self.registry = make_registry(settings)
         self.devices = find_devices(settings.devices)
         self.rates = Rates()
+        self.measurements = Measurements(store)
+        self.row_times = RowTimes(on_learn=self.measurements.keep)
         self.sources = Sources(store)
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
@@ -130,6 +135,7 @@ class _House:
 
     async def open(self, stack: AsyncExitStack) -> Services:
         """Start what runs by itself; `stack` ends it in reverse order."""
+        stack.push_async_callback(self.measurements.stop)
         for worker in self.workers:
             stack.push_async_callback(worker.stop)
             await worker.start()
@@ -190,6 +196,7 @@ class _House:
             engine_model=self.registry.engine_model,
             rates=self.rates,
             load_source=self.sources,
+            row_times=self.row_times,
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,
         )

@@ -182,6 +182,7 @@ class RemoteDrawer:
             height=image.height,
             recipe=image.recipe,
             duration_seconds=image.duration_seconds,
+            device_seconds=image.duration_seconds,
         )
 
     async def _call(

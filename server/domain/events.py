@@ -36,7 +36,10 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Picture `index` is done: the encoded file with its recipe inside, and how long it took."""
+    """Picture `index` is done: the encoded file with its recipe inside, and how long it took.
+
+    Pictures that are drawn together share the device's time; `device_seconds` is this one's part.
+    """
 
     index: int
     data: bytes
@@ -44,7 +47,8 @@ class Picture:
     width: int
     height: int
     recipe: Recipe
-    duration_seconds: float  # from Started to the last byte, on the device
+    duration_seconds: float  # from Started to the last byte
+    device_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

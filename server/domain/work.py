@@ -9,6 +9,7 @@ from server.domain.models import Family
 # networks with torch's FlopCounterMode on the meta device (Flux with 512 text tokens).
 _FLOPS_AT_1024 = {Family.SDXL: 6.761e12, Family.FLUX: 74.38e12, Family.REMOTE: 0.0}
 _DECODE_AT_1024 = 10.47e12
+_ENCODE_AT_1024 = 4.88e12
 
 
 def rows_per_step(family: Family, request: ResolvedRequest) -> int:
@@ -31,10 +32,20 @@ def flops(family: Family, request: ResolvedRequest) -> float:
 
     Nearly proportional to pixels; attention's square is in the exponent (1.10 fits the counts
     for 512² to 2048² within 15 %). A smaller network of the same family counts as a full one:
-    fairness only compares requests.
+    fairness only compares requests. Masks cost a network nothing that could be measured, and
+    references are always looked at as one picture of about 1024 x 1024, in every step.
     """
     area = request.width * request.height / 1024**2
-    at_size: float = area**1.10
+    references = 1.0 if request.references else 0.0
+    at_size: float = (area + references) ** 1.10
     steps = denoising_steps(request)
     denoise = steps * rows_per_step(family, request) * _FLOPS_AT_1024[family] * at_size
-    return request.num_images * (denoise + _DECODE_AT_1024 * area)
+    encode = _ENCODE_AT_1024 * (_encodes(request) * area + references)
+    return request.num_images * (denoise + encode + _DECODE_AT_1024 * area)
+
+
+def _encodes(request: ResolvedRequest) -> int:
+    """Return how often a picture of the size to draw is encoded; a masked one is another."""
+    if request.image is None:
+        return 0
+    return 1 if request.mask is None and request.outpaint is None else 2

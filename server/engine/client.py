@@ -16,6 +16,7 @@ from server.domain.images import ResolvedRequest
 from server.domain.models import EngineModel, Family, ModelInfo
 from server.domain.provider import Estimate, Refusal
 from server.domain.rates import Rates
+from server.domain.row_times import RowTimes
 from server.domain.work import flops
 from server.engine.messages import Draw, Sources
 from server.engine.process import WorkerProcess
@@ -52,6 +53,7 @@ class EngineWorker:
         engine_model: Callable[[str], EngineModel],
         rates: Rates,
         load_source: Callable[[str], Awaitable[bytes]],
+        row_times: RowTimes | None = None,
         on_change: Callable[[], None] = lambda: None,
         preview_interval_seconds: float = 0.5,
         ping_timeout_seconds: float = 30.0,
@@ -68,6 +70,7 @@ class EngineWorker:
         self._engine_model = engine_model
         self._rates = rates
         self._load_source = load_source
+        self._row_times = row_times or RowTimes()
         self._on_change = on_change
         self._preview_interval_seconds = preview_interval_seconds
         self._ping_timeout_seconds = ping_timeout_seconds
@@ -233,6 +236,7 @@ class EngineWorker:
             process,
             ping_timeout_seconds=self._ping_timeout_seconds,
             stall_timeout_seconds=self._stall_timeout_seconds,
+            row_times=self._row_times,
             on_change=self._session_changed,
         )
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,28 +13,66 @@ import torch
 
 from server.domain.errors import GenerationFailedError
 from server.domain.recipes import Engine, Recipe
-from server.engine.families.base import FamilyPipeline, Trajectory
+from server.engine.curve import RowCurve
+from server.engine.families.base import FamilyPipeline, Pictures, Trajectory
 from server.engine.loading import dtype_of
 from server.engine.messages import Draw
+from server.engine.order import Place
 from server.engine.schedulers import OWN
 
+_UNMEASURED_SECONDS = 0.1  # of one row's step, until the first was timed
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """A picture that is not begun; its sources are being decoded elsewhere."""
+
+    message: Draw
+    index: int
+    arrived_at: float
+    pictures: Future[Pictures]
+
+
+@dataclass(slots=True, eq=False)
 class Drawing:
-    """A picture under way. `previewing` while a preview of it is being made elsewhere."""
+    """A picture under way.
+
+    Attributes:
+        curve: of its model and bucket.
+        device_seconds: its part of the ticks that it was in.
+        previewing: while a preview of it is being made elsewhere.
+    """
 
     message: Draw
     index: int
     family: FamilyPipeline
     trajectory: Trajectory
+    curve: RowCurve
+    arrived_at: float
     started_at: float
     previewed_at: float
+    device_seconds: float = 0.0
     previewing: bool = False
 
     @property
     def draw(self) -> int:
         """Number of the request that it belongs to."""
         return self.message.draw
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a forward it takes."""
+        return len(self.trajectory.encoded.rows)
+
+    @property
+    def place(self) -> Place:
+        """What decides its turn."""
+        step = self.curve.seconds(self.rows) or self.rows * _UNMEASURED_SECONDS
+        return Place(
+            bucket=(self.message.model.id, self.trajectory.bucket),
+            arrived_at=self.arrived_at,
+            seconds_left=step * self.trajectory.predictions_left,
+        )
 
 
 def engine_of(device: torch.device) -> Engine:

@@ -8,7 +8,8 @@ import threading
 import time
 from collections import deque
 
-from server.engine.messages import TO_WORKER, Cancel, Draw, Ping, Pong
+from server.domain.row_times import RowTime
+from server.engine.messages import TO_WORKER, Cancel, Draw, Known, Ping, Pong
 from server.engine.outbox import Outbox
 from server.engine.wire import WireError, receive
 
@@ -25,6 +26,8 @@ class Inbox:
         self._outbox = outbox
         self._some = threading.Condition()
         self._waiting: deque[Draw] = deque()
+        self._nudged = False
+        self.known: tuple[RowTime, ...] = ()
         self._wanted: dict[int, int] = {}  # pictures of a draw that have no last word yet
         self._busy_since: float | None = time.monotonic()  # with its start
 
@@ -37,6 +40,8 @@ class Inbox:
                         self._add(message)
                     case Cancel():
                         self._cancel(message.draw)
+                    case Known():
+                        self.known = message.points
                     case Ping():
                         self._outbox.put(self._pong(message))
         except WireError as error:
@@ -44,12 +49,29 @@ class Inbox:
             return EXIT_BAD_FRAME
         return 0
 
-    def take(self) -> Draw:
-        """Return the next draw, waiting for one if need be."""
+    def take(self) -> list[Draw]:
+        """Return the draws that have come, in order."""
         with self._some:
-            while not self._waiting:
+            taken, self._waiting = list(self._waiting), deque()
+            self._nudged = False
+        return taken
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a draw has come, or somebody nudged, since the last `take`."""
+        return bool(self._waiting) or self._nudged
+
+    def wait(self) -> None:
+        """Wait until there is news."""
+        with self._some:
+            while not self.has_news:
                 self._some.wait()
-            return self._waiting.popleft()
+
+    def nudge(self) -> None:
+        """End the drawing thread's wait: there is something else to do."""
+        with self._some:
+            self._nudged = True
+            self._some.notify()
 
     def is_wanted(self, draw: int) -> bool:
         """Return False once `draw` was cancelled or is finished."""

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from diffusers import DiffusionPipeline, FluxPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    DiffusionPipeline,
+    FluxFillPipeline,
+    FluxKontextPipeline,
+    FluxPipeline,
+    StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLPipeline,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from server.domain.errors import ModelUnavailableError
-from server.domain.models import EngineModel, Family, ModelPart, ModelSource
+from server.domain.models import EngineModel, Family, ModelPart, ModelSource, Task
 from server.engine.families.base import FamilyPipeline
 from server.engine.families.flux import FluxFamily
 from server.engine.families.sdxl import SdxlFamily
 
 log = logging.getLogger(__name__)
 
-_CLASSES = {Family.SDXL: StableDiffusionXLPipeline, Family.FLUX: FluxPipeline}
+_CLASSES: Mapping[tuple[Family, Task], type[DiffusionPipeline]] = {
+    (Family.SDXL, Task.TEXT): StableDiffusionXLPipeline,
+    (Family.SDXL, Task.FILL): StableDiffusionXLInpaintPipeline,
+    (Family.FLUX, Task.TEXT): FluxPipeline,
+    (Family.FLUX, Task.FILL): FluxFillPipeline,
+    (Family.FLUX, Task.EDIT): FluxKontextPipeline,
+}
 # What a damaged, incomplete or foreign file makes the libraries raise.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
@@ -29,7 +42,11 @@ T = TypeVar("T")
 
 
 def dtype_of(device: torch.device) -> torch.dtype:
-    """Return what a model computes in: bf16 on CUDA, fp32 elsewhere."""
+    """Return what a model computes in: bf16 on CUDA, fp32 elsewhere.
+
+    Its VAE, too: one that asks to be upcast (`force_upcast`) overflows in fp16, whose range is
+    smaller, and diffusers upcasts it only there.
+    """
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
@@ -40,11 +57,10 @@ def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
         ModelUnavailableError: its files are not what the registry says.
         torch.OutOfMemoryError: the device is too full for it.
     """
-    pipeline = _named(model, lambda: _open(model, dtype_of(device)))
+    pipeline = _named(model, lambda: open_pipeline(model, dtype_of(device)))
+    _check_task(model, pipeline)
     for part in model.source.parts:
         _named(model, functools.partial(_apply, pipeline, part))
-    if pipeline.vae.config.force_upcast and pipeline.vae.dtype != torch.float32:
-        pipeline.vae.to(torch.float32)  # this VAE overflows in half precision
     pipeline.to(device)
     return _family(model, pipeline)
 
@@ -71,8 +87,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _open(model: EngineModel, dtype: torch.dtype) -> DiffusionPipeline:
-    source, kind = model.source, _CLASSES[model.family]
+def open_pipeline(model: EngineModel, dtype: torch.dtype) -> DiffusionPipeline:
+    """Return the pipeline of diffusers that `model`'s family and task have, without its parts.
+
+    Raises:
+        ModelUnavailableError: no pipeline has both.
+    """
+    source = model.source
+    kind = _CLASSES.get((model.family, model.task))
+    if kind is None:
+        raise ModelUnavailableError(
+            f"model '{model.id}' says task: {model.task}, which no {model.family} checkpoint does"
+        )
     extra = {"add_watermarker": False} if model.family is Family.SDXL else {}
     if source.kind == "single_file":
         return kind.from_single_file(
@@ -86,6 +112,20 @@ def _open(model: EngineModel, dtype: torch.dtype) -> DiffusionPipeline:
         local_files_only=True,
         **extra,
     )
+
+
+def _check_task(model: EngineModel, pipeline: DiffusionPipeline) -> None:
+    """Raise ModelUnavailableError where the network reads a mask and the entry says otherwise.
+
+    A network that reads one has more channels to read than to write.
+    """
+    config = (pipeline.unet if model.family is Family.SDXL else pipeline.transformer).config
+    fills = config.in_channels > (config.out_channels or config.in_channels)
+    if fills != (model.task is Task.FILL):
+        reads = "reads a picture and a mask" if fills else "reads no mask"
+        raise ModelUnavailableError(
+            f"the network of model '{model.id}' {reads}, but its entry says task: {model.task}"
+        )
 
 
 def _variant(source: ModelSource) -> str | None:
@@ -107,5 +147,5 @@ def _apply(pipeline: DiffusionPipeline, part: ModelPart) -> None:
 
 def _family(model: EngineModel, pipeline: DiffusionPipeline) -> FamilyPipeline:
     if model.family is Family.FLUX:
-        return FluxFamily(pipeline, model.scheduler)
+        return FluxFamily(pipeline, model.scheduler, model.task)
     return SdxlFamily(pipeline, model.scheduler)

@@ -1,50 +1,40 @@
-"""The worker's drawing thread: begins pictures, takes their steps, hands them to the encoders."""
+"""The worker's drawing thread: each tick is one step of the pictures whose turn it is."""
 
 from __future__ import annotations
 
 import functools
-import logging
-import os
 import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future
 
 import diffusers
 import torch
 import transformers
 
-from server.domain.errors import AppError, GenerationFailedError
-from server.engine.drawing import (
-    Drawing,
-    check_finite,
-    engine_of,
-    recipe_of,
-)
-from server.engine.encode import encode_picture, encode_preview
+from server.engine.admission import admissible
+from server.engine.curve import Curves
+from server.engine.drawing import Drawing, Waiting, engine_of
+from server.engine.families.base import Pictures
+from server.engine.finishing import Finishing
+from server.engine.forward import Forward
+from server.engine.hardware import hardware, use_threads_for
 from server.engine.inbox import Inbox
-from server.engine.loading import dtype_of
+from server.engine.last_words import LastWords
+from server.engine.loading import dtype_of, load
 from server.engine.messages import (
     Draw,
-    DrawFailed,
-    DrawPicture,
-    DrawPreview,
     DrawProgress,
     DrawStarted,
+    Measured,
     Ready,
+    Sources,
     Taken,
 )
 from server.engine.messages import Residents as ResidentsMessage
+from server.engine.order import in_turn
 from server.engine.outbox import Outbox
-from server.engine.residents import Residents
-from server.engine.sources import pictures
-
-log = logging.getLogger(__name__)
-
-EXIT_DEVICE_ERROR = 4
-_ENCODERS = 2
-# Below this a step is shorter than the time threads need to meet.
-_PARAMETERS_FOR_THREADS = 20_000_000
+from server.engine.pace import Pace
+from server.engine.residents import Load, Residents
 
 
 def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
@@ -61,6 +51,7 @@ def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
             dtype=str(dtype_of(device)).removeprefix("torch."),
             torch=torch.__version__,
             diffusers=diffusers.__version__,
+            hardware=hardware(device),
         )
     )
     with torch.inference_mode():
@@ -69,81 +60,137 @@ def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
 
 
 class Loop:
-    """Pictures that wait and pictures under way; `tick` takes one step of the latter.
+    """Pictures that wait and pictures under way.
 
-    One picture is under way at a time now. Everything below `tick` already takes several.
+    A tick takes one step of as many pictures of one bucket as pay, whatever their prompts,
+    settings and steps: what is cancelled is gone before it, what is new is in it or the next.
     """
 
-    def __init__(self, inbox: Inbox, outbox: Outbox, device: torch.device) -> None:
+    def __init__(
+        self, inbox: Inbox, outbox: Outbox, device: torch.device, load: Load = load
+    ) -> None:
         self._inbox = inbox
         self._outbox = outbox
-        self._engine = engine_of(device)
         self._residents = Residents(
             device,
             lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
+            load,
         )
-        self._waiting: deque[tuple[Draw, int]] = deque()
+        self._curves = Curves(
+            hardware(device),
+            lambda: inbox.known,
+            lambda point: outbox.put(Measured(point=point)),
+        )
+        self._pace = Pace(device)
+        self._last_words = LastWords(inbox, outbox)
+        self._forward = Forward(self._residents, self._last_words)
+        self._finishing = Finishing(device, engine_of(device), inbox, outbox, self._last_words)
+        self._waiting: list[Waiting] = []
         self._rows: list[Drawing] = []
-        self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
-        self._cores = len(os.sched_getaffinity(0))
+
+    @property
+    def rows(self) -> Sequence[Drawing]:
+        """The pictures under way."""
+        return self._rows
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a tick would do something without waiting for news."""
+        return bool(self._rows) or any(one.pictures.done() for one in self._waiting)
 
     def tick(self) -> None:
-        """Take in what was asked, begin what may begin, and take one step of what is under way."""
-        if not self._rows and not self._waiting:
-            self._receive()
+        """Take in what was asked, begin what may begin, and take one step of what is next."""
+        self._receive()
         self._inbox.busy()
+        self._finish_what_lacked_room()
+        self._waiting = [one for one in self._waiting if self._inbox.is_wanted(one.message.draw)]
         self._rows = [row for row in self._rows if self._inbox.is_wanted(row.draw)]
-        while not self._rows and self._waiting:
-            self._begin(*self._waiting.popleft())
+        self._begin_what_may()
         if self._rows:
-            self._step(self._rows)
+            self._step()
         for row in [row for row in self._rows if row.trajectory.is_done]:
             self._rows.remove(row)
-            self._guarded(row.message, row.index, functools.partial(self._finish, row))
+            self._finishing.finish(row)
 
     def _receive(self) -> None:
-        """Wait for the next draw; the others stay in the inbox, where a cancel finds them."""
-        self._inbox.idle()
-        message = self._inbox.take()
-        self._waiting.extend((message, index) for index in range(message.request.num_images))
-
-    def _begin(self, message: Draw, index: int) -> None:
-        if not self._inbox.is_wanted(message.draw):
-            return
-        if index == 0:
-            self._outbox.put(Taken(draw=message.draw))
-        self._guarded(message, index, lambda: self._rows.append(self._prepared(message, index)))
-
-    def _prepared(self, message: Draw, index: int) -> Drawing:
-        family = self._residents.get(message.model)
-        asked = message.request
-        big = family.parameter_count >= _PARAMETERS_FOR_THREADS
-        torch.set_num_threads(self._cores if big else 1)
-        now = time.monotonic()
-        found = pictures(asked, message.sources)
-        trajectory = self._residents.with_room(
-            asked.model, lambda: family.prepare(asked, family.encode(asked), index, found)
-        )
-        self._outbox.put(
-            DrawStarted(draw=message.draw, index=index, total_steps=trajectory.total_steps)
-        )
-        return Drawing(message, index, family, trajectory, started_at=now, previewed_at=now)
-
-    def _step(self, rows: list[Drawing]) -> None:
-        """Take one step of pictures of one model and bucket, in one forward."""
-        first = rows[0]
-
-        def work() -> None:
-            trajectories = [row.trajectory for row in rows]
-            predictions = self._residents.with_room(
-                first.message.model.id, lambda: first.family.predict(trajectories)
+        if not self.has_work:
+            self._pace.settle()
+            self._inbox.idle()
+            self._inbox.wait()
+        for message in self._inbox.take():
+            pictures = self._pictures(message)
+            now = time.monotonic()
+            self._waiting += (
+                Waiting(message, index, now, pictures)
+                for index in range(message.request.num_images)
             )
-            for row, noise_pred in zip(rows, predictions, strict=True):
-                row.trajectory.advance(noise_pred)
-                self._tell(row)
 
-        if not self._guarded(first.message, first.index, work):
-            self._rows = [row for row in self._rows if row is not first]
+    def _pictures(self, message: Draw) -> Future[Pictures]:
+        if message.sources != Sources():
+            return self._finishing.read_sources(message)
+        none: Future[Pictures] = Future()
+        none.set_result(Pictures())
+        return none
+
+    def _begin_what_may(self) -> None:
+        chosen = admissible(
+            [one for one in self._waiting if one.pictures.done()],
+            holds=self._residents.holds,
+            is_busy=bool(self._rows),
+            now=time.monotonic(),
+        )
+        for one in chosen:
+            self._waiting.remove(one)
+            if one.index == 0:
+                self._outbox.put(Taken(draw=one.message.draw))
+            begin = functools.partial(self._begin, one)
+            self._last_words.guarded(one.message, one.index, begin)
+
+    def _begin(self, one: Waiting) -> None:
+        asked, model = one.message.request, one.message.model
+        family = self._residents.get(model)
+        use_threads_for(family.parameter_count)
+        pictures = one.pictures.result()
+        trajectory = self._residents.with_room(
+            model.id, lambda: family.prepare(asked, family.encode(asked), one.index, pictures)
+        )
+        now = time.monotonic()
+        row = Drawing(
+            message=one.message,
+            index=one.index,
+            family=family,
+            trajectory=trajectory,
+            curve=self._curves.of(model, str(trajectory.bucket)),
+            arrived_at=one.arrived_at,
+            started_at=now,
+            previewed_at=now,
+        )
+        self._rows.append(row)
+        self._outbox.put(
+            DrawStarted(draw=row.draw, index=row.index, total_steps=trajectory.total_steps)
+        )
+
+    def _step(self) -> None:
+        """Take one step of the pictures whose turn it is, in one forward."""
+        turns = [self._rows[index] for index in in_turn([row.place for row in self._rows])]
+        taken = turns[: turns[0].curve.pictures([row.rows for row in turns])]
+        use_threads_for(taken[0].family.parameter_count)
+        self._pace.begin()
+        stepped = self._forward.step(taken)
+        self._pace.end(lambda seconds: self._share(taken, stepped, seconds))
+        for row in stepped:
+            self._tell(row)
+        failed = [row for row in taken if row not in stepped]
+        self._rows = [row for row in self._rows if row not in failed]
+
+    def _share(self, taken: list[Drawing], stepped: list[Drawing], seconds: float) -> None:
+        """Book a tick's seconds to its pictures, and learn from it if it was one whole forward."""
+        rows = sum(row.rows for row in taken)
+        for row in taken:
+            row.device_seconds += seconds * row.rows / rows
+        if stepped == taken and self._forward.was_whole:
+            first = taken[0]
+            self._curves.learn(first.message.model, str(first.trajectory.bucket), rows, seconds)
 
     def _tell(self, row: Drawing) -> None:
         self._outbox.put(
@@ -157,84 +204,13 @@ class Loop:
         now = time.monotonic()
         due = now - row.previewed_at >= row.message.preview_interval_seconds
         if due and not row.previewing and not row.trajectory.is_done:
-            row.previewed_at, row.previewing = now, True
-            self._encoders.submit(self._preview, row)
+            row.previewed_at = now
+            self._finishing.preview(row)
 
-    def _finish(self, row: Drawing) -> None:
-        """Decode here, since the device is ours; encode elsewhere, since it needs no device."""
-        check_finite(row.trajectory.latents, row.message)
-        pixels = self._residents.with_room(
-            row.message.model.id, lambda: row.family.decode(row.trajectory)
-        )
-        self._encoders.submit(self._encode, row, pixels)
-
-    def _encode(self, row: Drawing, pixels: torch.Tensor) -> None:
-        def work() -> None:
-            recipe = recipe_of(row.message, row.index, self._engine)
-            data = encode_picture(pixels.numpy(), recipe)
-            self._say_last(
-                DrawPicture(
-                    draw=row.draw,
-                    index=row.index,
-                    data=data,
-                    format=recipe.format,
-                    width=pixels.shape[1],
-                    height=pixels.shape[0],
-                    recipe=recipe,
-                    duration_seconds=time.monotonic() - row.started_at,
-                )
-            )
-
-        self._guarded(row.message, row.index, work)
-
-    def _preview(self, row: Drawing) -> None:
-        try:
-            with torch.inference_mode():
-                pixels = row.family.preview(row.trajectory).numpy()
-            data = encode_preview(pixels)
-            self._outbox.put(DrawPreview(draw=row.draw, index=row.index, data=data))
-        except Exception:
-            log.exception("no preview of draw %d", row.draw)
-        finally:
-            row.previewing = False
-
-    def _guarded(self, message: Draw, index: int, work: Callable[[], None]) -> bool:
-        """Do `work`; whatever goes wrong ends this picture alone. Returns whether it went well."""
-        try:
-            work()
-        except AppError as error:
-            self._fail(message, index, error)
-        except torch.AcceleratorError:
-            # After a fault of the device every later call fails too: only a new process helps.
-            log.exception("draw %d ended with the device in error", message.draw)
-            os._exit(EXIT_DEVICE_ERROR)
-        except Exception as error:
-            log.exception("draw %d failed", message.draw)
-            self._fail(
-                message,
-                index,
-                GenerationFailedError(
-                    f"the engine met {type(error).__name__}; the server's log has the details"
-                ),
-            )
-        else:
-            return True
-        return False
-
-    def _fail(self, message: Draw, index: int, error: AppError) -> None:
-        self._say_last(
-            DrawFailed(
-                draw=message.draw,
-                index=index,
-                code=error.code,
-                detail=error.detail,
-                parameter=error.parameter,
-            )
-        )
-
-    def _say_last(self, message: DrawPicture | DrawFailed) -> None:
-        self._outbox.put(message)
-        self._inbox.picture_done(message.draw)
+    def _finish_what_lacked_room(self) -> None:
+        while (row := self._finishing.without_room()) is not None:
+            with_room = functools.partial(self._residents.with_room, row.message.model.id)
+            self._finishing.decode_here(row, with_room)
 
 
 def _no_bars() -> None:

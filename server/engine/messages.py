@@ -20,6 +20,7 @@ from server.domain.errors import (
 from server.domain.images import Frozen, ImageFormat, ModelId, ResolvedRequest
 from server.domain.models import EngineModel
 from server.domain.recipes import Recipe
+from server.domain.row_times import RowTime
 
 
 class Sources(Frozen):
@@ -48,6 +49,13 @@ class Cancel(Frozen):
     draw: int
 
 
+class Known(Frozen):
+    """What earlier processes measured on this hardware; comes before the first draw."""
+
+    type: Literal["known"] = "known"
+    points: tuple[RowTime, ...]
+
+
 class Ping(Frozen):
     """Are you there?"""
 
@@ -71,6 +79,14 @@ class Ready(Frozen):
     dtype: str
     torch: str
     diffusers: str
+    hardware: str
+
+
+class Measured(Frozen):
+    """A point of the curve of seconds against rows is settled."""
+
+    type: Literal["measured"] = "measured"
+    point: RowTime
 
 
 class Residents(Frozen):
@@ -128,6 +144,7 @@ class DrawPicture(Frozen):
     height: int
     recipe: Recipe
     duration_seconds: float
+    device_seconds: float
 
 
 class DrawFailed(Frozen):
@@ -141,9 +158,10 @@ class DrawFailed(Frozen):
     parameter: str | None
 
 
-ToWorker = Draw | Cancel | Ping
+ToWorker = Draw | Cancel | Known | Ping
 FromWorker = (
     Ready
+    | Measured
     | Pong
     | Residents
     | Taken

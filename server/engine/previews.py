@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    SchedulerMixin,
+)
 from torch.nn import functional
 
-from server.engine.families.base import Trajectory, to_pixels
+from server.engine.families.base import LastStep, Trajectory, to_pixels
 
 _CARD_PIXELS = 256
 
@@ -52,20 +57,30 @@ def fit(vae: AutoencoderKL, scale: float, shift: float) -> PreviewFactors:
 
 
 def denoised(trajectory: Trajectory) -> torch.Tensor:
-    """Return the guess of the finished latents that the last step implies."""
+    """Return the guess of the finished latents that the last step implies.
+
+    What a mask keeps is known, so that it is no guess.
+    """
     last = trajectory.last_step
     if last is None:
         return trajectory.latents
-    if isinstance(trajectory.scheduler, FlowMatchEulerDiscreteScheduler):
-        sigma = last.timestep / trajectory.scheduler.config.num_train_timesteps
+    guess = _guess(trajectory.scheduler, last)
+    if guess is None:
+        return trajectory.latents
+    return guess if trajectory.blend is None else trajectory.blend.apply(guess, None)
+
+
+def _guess(scheduler: SchedulerMixin, last: LastStep) -> torch.Tensor | None:
+    if isinstance(scheduler, (FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler)):
+        sigma = last.timestep / scheduler.config.num_train_timesteps
         guess: torch.Tensor = last.latents - sigma * last.noise_pred
         return guess
     for name in ("pred_original_sample", "denoised"):
         found = getattr(last.output, name, None)
         if isinstance(found, torch.Tensor):
             return found
-    kept = getattr(trajectory.scheduler, "model_outputs", [None])[-1]  # DPM++ and UniPC
-    return kept if isinstance(kept, torch.Tensor) else trajectory.latents
+    kept = getattr(scheduler, "model_outputs", [None])[-1]  # DPM++ and UniPC
+    return kept if isinstance(kept, torch.Tensor) else None
 
 
 def calibration_card() -> torch.Tensor:

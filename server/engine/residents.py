@@ -16,6 +16,7 @@ from server.engine.families.base import FamilyPipeline
 from server.engine.loading import dtype_of, is_out_of_memory, load
 
 T = TypeVar("T")
+Load = Callable[[EngineModel, torch.device], FamilyPipeline]
 
 
 class Residents:
@@ -24,13 +25,18 @@ class Residents:
     Args:
         device: where they are.
         on_change: called with the ids in memory and the one being loaded, if any.
+        load: makes a model of what the registry says of it.
     """
 
     def __init__(
-        self, device: torch.device, on_change: Callable[[tuple[str, ...], str | None], None]
+        self,
+        device: torch.device,
+        on_change: Callable[[tuple[str, ...], str | None], None],
+        load: Load = load,
     ) -> None:
         self._device = device
         self._on_change = on_change
+        self._load = load
         self._kept: OrderedDict[str, tuple[EngineModel, FamilyPipeline]] = OrderedDict()
 
     def get(self, model: EngineModel) -> FamilyPipeline:
@@ -40,18 +46,22 @@ class Residents:
             ModelUnavailableError: it cannot be loaded.
             GpuMemoryError: not even with all others evicted.
         """
-        if model.id in self._kept and self._kept[model.id][0] == model:
+        if self.holds(model):
             self._kept.move_to_end(model.id)
             return self._kept[model.id][1]
         self._evict([model.id] if model.id in self._kept else [])
         self._make_room(model)
         self._changed(loading=model.id)
         try:
-            pipeline = self.with_room(model.id, lambda: load(model, self._device))
+            pipeline = self.with_room(model.id, lambda: self._load(model, self._device))
             self._kept[model.id] = (model, pipeline)
         finally:
             self._changed()
         return pipeline
+
+    def holds(self, model: EngineModel) -> bool:
+        """Return whether `model` is in memory as its files are now."""
+        return model.id in self._kept and self._kept[model.id][0] == model
 
     def with_room(self, model_id: str, work: Callable[[], T]) -> T:
         """Do `work` for a model; when memory runs out, evict all others and do it once more.

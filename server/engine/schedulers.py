@@ -18,10 +18,18 @@ OWN = "default"  # how a recipe spells the checkpoint's own scheduler; None mean
 
 @dataclass(frozen=True, slots=True)
 class SchedulerChoice:
-    """A diffusers class, and what differs from the checkpoint's own scheduler config."""
+    """A diffusers class, and what differs from the checkpoint's own scheduler config.
+
+    Attributes:
+        class_name: as diffusers exports it.
+        config: what differs.
+        shift: what the class calls the shift of a flow-matching checkpoint, where it is not the
+            class such a checkpoint comes with.
+    """
 
     class_name: str
     config: Mapping[str, Any] = field(default_factory=dict)
+    shift: str | None = None
 
 
 _PLAIN_SIGMAS = {
@@ -31,8 +39,10 @@ _PLAIN_SIGMAS = {
 }
 _KARRAS = _PLAIN_SIGMAS | {"use_karras_sigmas": True}
 _DPMPP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+_DPMPP_SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 # Diffusers' DDIM default clips latents as if they were pixels; SDXL's own config says this.
 _LATENTS = {"clip_sample": False, "set_alpha_to_one": False}
+_FLOW = _PLAIN_SIGMAS | {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 
 SCHEDULERS: Mapping[Family, Mapping[str, SchedulerChoice]] = {
     Family.SDXL: {
@@ -40,9 +50,12 @@ SCHEDULERS: Mapping[Family, Mapping[str, SchedulerChoice]] = {
         "euler_a": SchedulerChoice("EulerAncestralDiscreteScheduler"),
         "dpmpp_2m": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP | _PLAIN_SIGMAS),
         "dpmpp_2m_karras": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP | _KARRAS),
-        "dpmpp_2m_sde": SchedulerChoice(
-            "DPMSolverMultistepScheduler",
-            _DPMPP | _PLAIN_SIGMAS | {"algorithm_type": "sde-dpmsolver++"},
+        "dpmpp_2m_sde": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP_SDE | _PLAIN_SIGMAS),
+        "dpmpp_2m_sde_karras": SchedulerChoice("DPMSolverMultistepScheduler", _DPMPP_SDE | _KARRAS),
+        # Singlestep: two predictions make one step of second order, so an odd one out is of first.
+        "dpmpp_sde": SchedulerChoice(
+            "DPMSolverSinglestepScheduler",
+            _DPMPP_SDE | _PLAIN_SIGMAS | {"lower_order_final": True},
         ),
         "ddim": SchedulerChoice("DDIMScheduler", _LATENTS),
         "unipc": SchedulerChoice("UniPCMultistepScheduler", _PLAIN_SIGMAS),
@@ -57,7 +70,14 @@ SCHEDULERS: Mapping[Family, Mapping[str, SchedulerChoice]] = {
             "DDIMScheduler", _LATENTS | {"timestep_spacing": "trailing"}
         ),
     },
-    Family.FLUX: {"flow_match_euler": SchedulerChoice("FlowMatchEulerDiscreteScheduler")},
+    Family.FLUX: {
+        "flow_match_euler": SchedulerChoice("FlowMatchEulerDiscreteScheduler"),
+        "flow_match_heun": SchedulerChoice("FlowMatchHeunDiscreteScheduler", shift="shift"),
+        "dpmpp_2m": SchedulerChoice(
+            "DPMSolverMultistepScheduler", _DPMPP | _FLOW, shift="flow_shift"
+        ),
+        "unipc": SchedulerChoice("UniPCMultistepScheduler", _FLOW, shift="flow_shift"),
+    },
 }
 
 
@@ -74,9 +94,27 @@ def build(family: Family, name: str | None, own: SchedulerMixin) -> SchedulerMix
     if name is None or name == OWN:
         return type(own).from_config(own.config)
     choice = SCHEDULERS[family][name]
-    scheduler: SchedulerMixin = getattr(diffusers, choice.class_name).from_config(
-        own.config, **choice.config
-    )
+    kind = getattr(diffusers, choice.class_name)
+    if choice.shift is not None:
+        return _of_flow(kind, choice.config, choice.shift, own.config)
+    scheduler: SchedulerMixin = kind.from_config(own.config, **choice.config)
+    return scheduler
+
+
+def _of_flow(
+    kind: type[SchedulerMixin], config: Mapping[str, Any], shift: str, own: Mapping[str, Any]
+) -> SchedulerMixin:
+    """Return a scheduler of another class with a flow-matching checkpoint's shift.
+
+    Where the checkpoint shifts by size, the shift comes with the size, and is 1 until then.
+    """
+    known = inspect.signature(kind.__init__).parameters
+    fixed = 1.0 if own.get("use_dynamic_shifting") else own.get("shift", own.get("flow_shift", 1.0))
+    shared = {name: value for name, value in own.items() if name in known}
+    scheduler: SchedulerMixin = kind.from_config({**shared, **config, shift: fixed})
+    # Kept beside, as the pipelines ask the scheduler for base_shift, max_shift and the like.
+    foreign = {name for name in own if name not in known and not name.startswith("_")}
+    scheduler.register_to_config(**{name: own[name] for name in foreign})
     return scheduler
 
 

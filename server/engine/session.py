@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from server.domain.errors import WorkerDiedError
 from server.domain.events import Event, Failed, Picture, Preview, Progress, Started
+from server.domain.row_times import RowTimes
 from server.engine.messages import (
     FROM_WORKER,
     Cancel,
@@ -18,6 +19,8 @@ from server.engine.messages import (
     DrawProgress,
     DrawStarted,
     FromWorker,
+    Known,
+    Measured,
     Ping,
     Pong,
     Ready,
@@ -86,6 +89,7 @@ class Session:
         ping_timeout_seconds: how long it may leave a ping unanswered; its reader answers even
             while it draws, so silence means that it is stopped or gone.
         stall_timeout_seconds: how long one step, or the loading of one model, may take.
+        row_times: what the worker is told when it is ready, and where its measurements go.
         on_change: called when `ready`, `residents`, `loading` or `ended` change.
     """
 
@@ -95,6 +99,7 @@ class Session:
         *,
         ping_timeout_seconds: float,
         stall_timeout_seconds: float,
+        row_times: RowTimes,
         on_change: Callable[[], None],
     ) -> None:
         self.process = process
@@ -104,6 +109,7 @@ class Session:
         self.ended = False
         self._ping_timeout = ping_timeout_seconds
         self._stall_timeout = stall_timeout_seconds
+        self._row_times = row_times
         self._on_change = on_change
         self._mailboxes: dict[int, Mailbox] = {}
         self._heard = asyncio.Event()
@@ -168,7 +174,11 @@ class Session:
         match message:
             case Ready():
                 self.ready = message
+                # Before anyone hears that it is ready: the first draw should find it.
+                self._send(Known(points=self._row_times.of(message.hardware)))
                 self._on_change()
+            case Measured():
+                self._row_times.learn(message.point)
             case Residents():
                 self.residents, self.loading = message.models, message.loading
                 self._on_change()
@@ -222,4 +232,5 @@ def _event(message: DrawStarted | DrawProgress | DrawPreview | DrawPicture | Dra
         height=message.height,
         recipe=message.recipe,
         duration_seconds=message.duration_seconds,
+        device_seconds=message.device_seconds,
     )

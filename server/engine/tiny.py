@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -19,6 +20,8 @@ from diffusers import (
     DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxFillPipeline,
+    FluxKontextPipeline,
     FluxPipeline,
     FluxTransformer2DModel,
     StableDiffusionXLPipeline,
@@ -31,6 +34,7 @@ from transformers import (
     CLIPTokenizer,
     T5Config,
     T5EncoderModel,
+    T5Tokenizer,
 )
 
 from server.engine.tokens import clip_tokenizer, t5_tokenizer
@@ -64,52 +68,29 @@ def make_sdxl() -> StableDiffusionXLPipeline:
 
 def make_flux(*, guidance_embeds: bool = True) -> FluxPipeline:
     """Return a small FLUX.1 pipeline: like dev with `guidance_embeds`, like schnell without."""
-    tokenizer, tokenizer_2 = clip_tokenizer(), t5_tokenizer()
     with _same_weights():
-        return FluxPipeline(
-            vae=_vae(
-                16,
-                {
-                    "scaling_factor": 0.3611,
-                    "shift_factor": 0.1159,
-                    "use_quant_conv": False,
-                    "use_post_quant_conv": False,
-                    "force_upcast": False,
-                },
-            ),
-            text_encoder=CLIPTextModel(_clip_config(tokenizer, 32)),
-            tokenizer=tokenizer,
-            text_encoder_2=T5EncoderModel(
-                T5Config(
-                    vocab_size=len(tokenizer_2),
-                    d_model=32,
-                    d_kv=8,
-                    d_ff=64,
-                    num_layers=2,
-                    num_heads=4,
-                    feed_forward_proj="gated-gelu",
-                )
-            ),
-            tokenizer_2=tokenizer_2,
-            transformer=FluxTransformer2DModel(
-                patch_size=1,
-                in_channels=64,
-                num_layers=1,
-                num_single_layers=2,
-                attention_head_dim=16,
-                num_attention_heads=4,
-                joint_attention_dim=32,
-                pooled_projection_dim=32,
-                guidance_embeds=guidance_embeds,
-                axes_dims_rope=(4, 6, 6),
-            ),
-            scheduler=FlowMatchEulerDiscreteScheduler(
-                shift=3.0 if guidance_embeds else 1.0, use_dynamic_shifting=guidance_embeds
-            ),
-        )
+        return FluxPipeline(**_flux_parts(guidance_embeds=guidance_embeds))
 
 
-MAKERS: Mapping[str, Callable[[], DiffusionPipeline]] = {"sdxl": make_sdxl, "flux": make_flux}
+def make_flux_fill() -> FluxFillPipeline:
+    """Return a small FLUX.1 Fill pipeline: its network reads a picture and a mask, too."""
+    # Of every token: 64 of the latents, 64 of the masked picture, 16 x 16 pixels of the mask.
+    with _same_weights():
+        return FluxFillPipeline(**_flux_parts(in_channels=64 + 64 + 16 * 16))
+
+
+def make_flux_kontext() -> FluxKontextPipeline:
+    """Return a small FLUX.1 Kontext pipeline: the parts of `make_flux`, for edits."""
+    with _same_weights():
+        return FluxKontextPipeline(**_flux_parts())
+
+
+MAKERS: Mapping[str, Callable[[], DiffusionPipeline]] = {
+    "sdxl": make_sdxl,
+    "flux": make_flux,
+    "flux-fill": make_flux_fill,
+    "flux-kontext": make_flux_kontext,
+}
 
 
 def write(family: str, folder: Path) -> None:
@@ -118,7 +99,7 @@ def write(family: str, folder: Path) -> None:
     A folder that is already there stays as it is.
 
     Args:
-        family: sdxl or flux.
+        family: a name in MAKERS.
         folder: where the pipeline will lie.
     """
     if folder.exists():
@@ -146,6 +127,58 @@ class _same_weights:  # noqa: N801 - reads as a word in `with`
 
     def __exit__(self, *error: object) -> None:
         self._fork.__exit__(None, None, None)
+
+
+def _flux_parts(*, guidance_embeds: bool = True, in_channels: int = 64) -> dict[str, Any]:
+    tokenizer, tokenizer_2 = clip_tokenizer(), t5_tokenizer()
+    return {
+        "vae": _vae(
+            16,
+            {
+                "scaling_factor": 0.3611,
+                "shift_factor": 0.1159,
+                "use_quant_conv": False,
+                "use_post_quant_conv": False,
+                "force_upcast": False,
+            },
+        ),
+        "text_encoder": CLIPTextModel(_clip_config(tokenizer, 32)),
+        "tokenizer": tokenizer,
+        "text_encoder_2": T5EncoderModel(_t5_config(tokenizer_2)),
+        "tokenizer_2": tokenizer_2,
+        "transformer": _transformer(in_channels, guidance_embeds=guidance_embeds),
+        "scheduler": FlowMatchEulerDiscreteScheduler(
+            shift=3.0 if guidance_embeds else 1.0, use_dynamic_shifting=guidance_embeds
+        ),
+    }
+
+
+def _transformer(in_channels: int, *, guidance_embeds: bool) -> FluxTransformer2DModel:
+    return FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=in_channels,
+        out_channels=64,
+        num_layers=1,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        guidance_embeds=guidance_embeds,
+        axes_dims_rope=(4, 6, 6),
+    )
+
+
+def _t5_config(tokenizer: T5Tokenizer) -> T5Config:
+    return T5Config(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+    )
 
 
 def _clip_config(tokenizer: CLIPTokenizer, width: int) -> CLIPTextConfig:

@@ -16,6 +16,8 @@ SCHEDULERS: Mapping[str, tuple[str, ...]] = {
         "dpmpp_2m",
         "dpmpp_2m_karras",
         "dpmpp_2m_sde",
+        "dpmpp_2m_sde_karras",
+        "dpmpp_sde",
         "ddim",
         "unipc",
         "lcm",
@@ -24,7 +26,7 @@ SCHEDULERS: Mapping[str, tuple[str, ...]] = {
         "euler_trailing",
         "ddim_trailing",
     ),
-    "flux": ("flow_match_euler",),
+    "flux": ("flow_match_euler", "flow_match_heun", "dpmpp_2m", "unipc"),
 }
 OWN_SCHEDULER = "default"  # the checkpoint's own, always offered; recipes spell it so, too
 SIZE_MULTIPLE: Mapping[str, int] = {"sdxl": 8, "flux": 16}

@@ -16,14 +16,10 @@ from server.domain.rates import Rates
 from server.services.active import ActiveJob, ActiveJobs
 from server.services.fairness import FairQueue, Unit, unit
 from server.services.runner import Drawer, Runner
+from server.services.window import has_room
 
 log = structlog.get_logger(__name__)
 
-# A worker always holds one unit to draw and one to prepare. More only while they are small: what
-# was handed over can no longer give way to another owner.
-_UNITS_AT_LEAST = 2
-_UNITS_AT_MOST = 8
-_WINDOW_FLOPS = 4e14  # about one SDXL picture of 1024 x 1024 with 30 steps and guidance
 _TICK_SECONDS = 1.0
 _FORECAST_SECONDS = 0.1
 
@@ -132,21 +128,23 @@ class Dispatcher:
 
     def _hand_out(self) -> None:
         while self._runner.storage_problem is None:
-            free = [w for w in self._workers if w.is_ready and self._has_room(w)]
-            if not free:
-                return
-            due = self._queue.pop()
+            due = self._queue.pop(lambda unit: bool(self._free_for(unit)))
             if due is None:
                 return
             active = self._active.get(due.job_id)
             if active is not None and due.index not in active.stored:
-                self._launch(due, active, self._best(free, due))
+                self._launch(due, active, self._best(self._free_for(due), due))
 
-    def _has_room(self, worker: Worker) -> bool:
-        held = self._in_flight[worker.id]
-        if len(held) < _UNITS_AT_LEAST:
-            return True
-        return len(held) < _UNITS_AT_MOST and sum(u.flops for u in held) < _WINDOW_FLOPS
+    def _free_for(self, due: Unit) -> list[Worker]:
+        return [
+            worker
+            for worker in self._workers
+            if worker.is_ready and has_room(self._in_flight[worker.id], due, self._is_suspect)
+        ]
+
+    def _is_suspect(self, held: Unit) -> bool:
+        active = self._active.get(held.job_id)
+        return active is not None and active.job.deaths > 0
 
     def _best(self, free: Sequence[Worker], due: Unit) -> Worker:
         return min(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from server.domain.images import Priority
 
+_LOOKED_AT = 64  # units that may be passed by one that fits where they do not
 _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
@@ -64,27 +66,44 @@ class FairQueue:
         self._order = None
         return tuple(found)
 
-    def pop(self) -> Unit | None:
-        """Take out the unit whose turn it is."""
+    def pop(self, fits: Callable[[Unit], bool] = lambda _: True) -> Unit | None:
+        """Take out the first unit in the order that `fits`; only so many are looked at.
+
+        One that passes others is charged to its owner like any other, so passing wins nothing
+        over time.
+        """
+        ahead = islice(self._shadow().drain(), _LOOKED_AT)
+        place, taken = next(((i, u) for i, u in enumerate(ahead) if fits(u)), (0, None))
+        if taken is None:
+            return None
         self._order = None
-        return self._next()
+        if place == 0:
+            return self._next()
+        self._waiting[taken.owner].remove(taken)
+        self._deficit[taken.owner] -= taken.flops
+        self._forget_if_idle(taken.owner)
+        return taken
 
     def order(self) -> tuple[Unit, ...]:
         """Return all waiting units in the order in which `pop` would give them."""
         if self._order is None:
-            shadow = FairQueue()
-            shadow._waiting = {owner: list(units) for owner, units in self._waiting.items()}
-            shadow._deficit = dict(self._deficit)
-            self._order = tuple(shadow._drain())
+            self._order = tuple(self._shadow().drain())
         return self._order
 
     def owner_size(self, owner: str) -> int:
         """Return how many units of `owner` wait."""
         return len(self._waiting.get(owner, ()))
 
-    def _drain(self) -> Iterator[Unit]:
+    def drain(self) -> Iterator[Unit]:
+        """Take out unit after unit."""
         while (taken := self._next()) is not None:
             yield taken
+
+    def _shadow(self) -> FairQueue:
+        shadow = FairQueue()
+        shadow._waiting = {owner: list(units) for owner, units in self._waiting.items()}
+        shadow._deficit = dict(self._deficit)
+        return shadow
 
     def _next(self) -> Unit | None:
         if not self._waiting:

@@ -210,7 +210,7 @@ class Runner:
 
     async def _learn(self, active: ActiveJob, event: Picture, worker: Drawer) -> None:
         model = active.job.resolved.model
-        rate = self._rates.learn(model, active.flops_per_picture, event.duration_seconds)
+        rate = self._rates.learn(model, active.flops_per_picture, event.device_seconds)
         kept = self._kept_rates.get((worker.device, model))
         if kept is None or abs(rate / kept - 1) > _RATE_CHANGE:
             await self.persist(lambda: self._store.rates.save(worker.device, model, rate))

@@ -141,6 +141,17 @@ rates = Table(
     Column("seconds_per_flop", Double, nullable=False),
 )
 
+row_times = Table(
+    "row_times",
+    metadata,
+    Column("hardware", Word, primary_key=True),
+    Column("model", Word, primary_key=True),
+    Column("fingerprint", Word, primary_key=True),
+    Column("bucket", Word, primary_key=True),
+    Column("rows", Integer, primary_key=True),
+    Column("seconds", Double, nullable=False),
+)
+
 about = Table(
     "about",
     metadata,

@@ -22,6 +22,7 @@ from server.store.jobs import JobRepository
 from server.store.keys import KeyRepository
 from server.store.migrate import migrate
 from server.store.rates import RateRepository
+from server.store.row_times import RowTimeRepository
 from server.store.uploads import UPLOAD_SUFFIX, UploadRepository
 from server.store.vault import Vault
 
@@ -60,6 +61,7 @@ class Store:
         self.keys = KeyRepository(database)
         self.events = EventRepository(database)
         self.rates = RateRepository(database)
+        self.row_times = RowTimeRepository(database)
 
     @classmethod
     async def open(

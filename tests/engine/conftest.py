@@ -45,6 +45,7 @@ def models(
     empty = tmp_path_factory.mktemp("empty")
     return {
         "tiny": engine_model("tiny", model_folders["sdxl"], Family.SDXL),
+        "another": engine_model("another", model_folders["sdxl"], Family.SDXL),
         "tiny-flux": engine_model("tiny-flux", model_folders["flux"], Family.FLUX),
         "runaway": engine_model(
             "runaway",

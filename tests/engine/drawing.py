@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -45,6 +45,26 @@ def begin(
     references: tuple[Image.Image, ...] = (),
 ) -> Trajectory:
     return family.prepare(asked, family.encode(asked), index, Pictures(source, mask, references))
+
+
+@torch.inference_mode()
+def draw_together(family: FamilyPipeline, arrivals: Sequence[tuple[int, Trajectory]]) -> None:
+    """Draw rows that come at the given ticks; those of one bucket share every forward."""
+    tick = 0
+    while not all(row.is_done for _, row in arrivals):
+        buckets: dict[Hashable, list[Trajectory]] = {}
+        for arrival, row in arrivals:
+            if arrival <= tick and not row.is_done:
+                buckets.setdefault(row.bucket, []).append(row)
+        for rows in buckets.values():
+            for row, noise_pred in zip(rows, family.predict(rows), strict=True):
+                row.advance(noise_pred)
+        tick += 1
+
+
+def difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    assert ours.shape == theirs.shape
+    return (ours - theirs).abs().max().item()
 
 
 @torch.inference_mode()

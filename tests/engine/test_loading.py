@@ -1,17 +1,28 @@
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import (
+    DiffusionPipeline,
+    FluxFillPipeline,
+    FluxKontextPipeline,
+    FluxPipeline,
+    StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from peft import LoraConfig, get_peft_model_state_dict
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from server.domain.errors import ModelUnavailableError
-from server.domain.models import EngineModel, Family, ModelPart, ModelSource
+from server.domain.models import EngineModel, Family, ModelPart, ModelSource, Task
+from server.engine import loading
 from server.engine.loading import load
 from tests.engine.drawing import begin, finish, request
 from tests.engine.workers import engine_model
@@ -130,3 +141,70 @@ def test_pickled_weights_are_never_opened(model_folders: dict[str, Path], tmp_pa
     file.unlink()
     with pytest.raises(ModelUnavailableError):
         load(engine_model("pickled", folder, Family.SDXL), CPU)
+
+
+@pytest.mark.parametrize(
+    ("folder", "task", "kind"),
+    [
+        ("flux", Task.TEXT, FluxPipeline),
+        ("flux-fill", Task.FILL, FluxFillPipeline),
+        ("flux-kontext", Task.EDIT, FluxKontextPipeline),
+        ("sdxl-fill", Task.FILL, StableDiffusionXLInpaintPipeline),
+    ],
+)
+def test_a_task_has_its_own_pipeline_and_loads_without_a_word(
+    folders: dict[str, Path],
+    caplog: pytest.LogCaptureFixture,
+    folder: str,
+    task: Task,
+    kind: type[DiffusionPipeline],
+) -> None:
+    logger = logging.getLogger("diffusers")  # which tells no other logger
+    logger.addHandler(caplog.handler)
+    opened = loading.open_pipeline(_with_task(folders[folder], task), torch.float32)
+    logger.removeHandler(caplog.handler)
+    assert type(opened) is kind
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("folder", "task", "why"),
+    [
+        ("flux-fill", Task.TEXT, "reads a picture and a mask"),
+        ("flux-kontext", Task.FILL, "reads no mask"),
+        ("sdxl-fill", Task.TEXT, "reads a picture and a mask"),
+        ("sdxl", Task.FILL, "reads no mask"),
+        ("sdxl", Task.EDIT, "no sdxl checkpoint does"),
+    ],
+)
+def test_a_task_that_is_not_the_networks_is_refused(
+    folders: dict[str, Path], folder: str, task: Task, why: str
+) -> None:
+    with pytest.raises(ModelUnavailableError, match=f"'{folder}'.*{why}|'{folder}'.*{task}.*{why}"):
+        load(_with_task(folders[folder], task), CPU)
+
+
+def test_a_model_for_edits_looks_at_references(folders: dict[str, Path]) -> None:
+    family = load(_with_task(folders["flux-kontext"], Task.EDIT), CPU)
+    reference = Image.new("RGB", (300, 200), "teal")
+    row = begin(family, request(num_inference_steps=1), references=(reference,))
+    finish(family, [row])
+    assert row.reference_grid == (832 // 16, 1248 // 16)
+
+
+@pytest.fixture(scope="module")
+def folders(
+    model_folders: dict[str, Path], pipeline: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """With an SDXL checkpoint whose network reads a masked picture and a mask, too."""
+    shape = {name: value for name, value in pipeline.unet.config.items() if name[0] != "_"}
+    unet = UNet2DConditionModel(**{**shape, "in_channels": 9})
+    folder = tmp_path_factory.mktemp("fill") / "sdxl-fill"
+    parts = {**pipeline.components, "unet": unet}
+    StableDiffusionXLInpaintPipeline(**parts, add_watermarker=False).save_pretrained(folder)
+    return {**model_folders, "sdxl-fill": folder}
+
+
+def _with_task(folder: Path, task: Task) -> EngineModel:
+    family = Family.FLUX if folder.name.startswith("flux") else Family.SDXL
+    return engine_model(folder.name, folder, family).model_copy(update={"task": task})

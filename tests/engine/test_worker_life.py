@@ -46,7 +46,10 @@ async def test_a_killed_worker_is_noticed_at_once_and_draws_the_same_after_its_r
 ) -> None:
     before = await picture_of(worker, request(seed=9))
     epoch, pid = worker.epoch, worker.pid
-    drawing, waiting = worker.generate(request(**LONG)), worker.generate(request())
+    drawing, waiting = (
+        worker.generate(request(**LONG)),
+        worker.generate(request(model="another")),  # not in memory: it waits for the first
+    )
     async with contextlib.aclosing(drawing), contextlib.aclosing(waiting):
         while not isinstance(await anext(drawing), Progress):
             pass

@@ -99,3 +99,19 @@ def test_while_two_owners_have_work_neither_gets_two_quanta_more(waiting: list[U
         left[taken.owner] -= 1
         if all(left.values()):
             assert max(served.values()) - min(served.values()) <= 3 * largest
+
+
+def test_a_unit_that_fits_passes_one_that_does_not_and_is_charged_for_it() -> None:
+    queue = FairQueue()
+    queue.push(make("ada", 0, flops=100))
+    queue.push(make("bob", 0, flops=1))
+    queue.push(make("bob", 1, flops=1))
+    queue.push(make("bob", 2, flops=100))
+    small = queue.pop(lambda u: u.flops < 10)
+    assert small is not None
+    assert small.job_id == "bob-0000"
+    assert queue.pop(lambda u: u.flops > 1000) is None
+    assert len(queue) == 3
+    rest = [u.job_id for u in drain(queue)]
+    assert sorted(rest) == ["ada-0000", "bob-0001", "bob-0002"]
+    assert rest.index("ada-0000") < rest.index("bob-0002")

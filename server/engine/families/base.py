@@ -110,7 +110,7 @@ class Trajectory:
         beside: channels that the network reads beside the latents (a fill checkpoint), shaped as
             the latents but for the channels.
         references: tokens that the network looks at (an edit checkpoint), (1, tokens, channels).
-        reference_ids: their places, (tokens, 3).
+        reference_grid: their rows and columns.
         last_step: what the last step was made of, for previews.
     """
 
@@ -128,7 +128,7 @@ class Trajectory:
     blend: Blend | None = None
     beside: torch.Tensor | None = None
     references: torch.Tensor | None = None
-    reference_ids: torch.Tensor | None = None
+    reference_grid: tuple[int, int] | None = None
     step_arguments: dict[str, Any] = field(default_factory=dict)
     step_index: int = 0
     last_step: LastStep | None = None
@@ -151,6 +151,11 @@ class Trajectory:
         return order
 
     @property
+    def predictions_left(self) -> int:
+        """How many forwards it still needs."""
+        return len(self.timesteps) - self.step_index
+
+    @property
     def is_done(self) -> bool:
         """True when the latents are finished."""
         return self.step_index >= len(self.timesteps)
@@ -163,8 +168,9 @@ class Trajectory:
     @property
     def bucket(self) -> Hashable:
         """Trajectories of one bucket fit into one forward."""
-        seen = None if self.references is None else self.references.shape
-        return (self.latents.shape, self.encoded.positive.prompt_embeds.shape, seen)
+        # Packed latents of 64 x 96 and 96 x 64 have one shape, but their tokens other places.
+        drawn = (self.width, self.height, self.latents.shape)
+        return (drawn, self.encoded.positive.prompt_embeds.shape, self.reference_grid)
 
     def advance(self, noise_pred: torch.Tensor) -> None:
         """Take one scheduler step with the prediction for these latents."""

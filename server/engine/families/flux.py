@@ -1,29 +1,26 @@
-"""FLUX.1, step by step: equal to diffusers' own text and image pipelines."""
+"""FLUX.1, step by step: equal to diffusers' own pipelines for text, pictures, masks and edits."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from diffusers import FluxPipeline, SchedulerMixin
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift
-from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image
+from diffusers import DiffusionPipeline, SchedulerMixin
 
-from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
-from server.domain.models import Family
+from server.domain.models import Family, Task
 from server.engine import previews, schedulers
+from server.engine.families import flux_latents, flux_schedule
 from server.engine.families.base import (
     Conditioning,
     Encoded,
     Pictures,
     Trajectory,
-    from_pixels,
     to_pixels,
 )
+from server.engine.families.flux_pictures import FluxPictures
+from server.engine.families.flux_references import PREFERRED_SIZES, Sizes
 from server.engine.families.prompts import PromptCache
 
 _MAX_SEQUENCE_LENGTH = 512  # diffusers' own default
@@ -31,23 +28,40 @@ _DISTILLED_GUIDANCE = 3.5  # likewise
 
 
 class FluxFamily:
-    """One FLUX.1 checkpoint in memory; its latents are packed, 2 x 2 to a token."""
+    """One FLUX.1 checkpoint in memory; its latents are packed, 2 x 2 to a token.
 
-    def __init__(self, pipeline: FluxPipeline, scheduler: str | None = None) -> None:
+    A plain one draws what `FluxPipeline`, `FluxImg2ImgPipeline` and `FluxInpaintPipeline` draw,
+    one for filling what `FluxFillPipeline` draws, and one for edits (Kontext) what
+    `FluxKontextPipeline` and, with a mask, `FluxKontextInpaintPipeline` draw; without references
+    and mask it draws as a plain one.
+    """
+
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        scheduler: str | None = None,
+        task: Task = Task.TEXT,
+        *,
+        reference_sizes: Sizes = PREFERRED_SIZES,
+    ) -> None:
         """Take over a loaded pipeline.
 
         Args:
             pipeline: on its device, in its dtype.
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
+            task: what the checkpoint was made for.
+            reference_sizes: width and height that references are brought to; none: their own.
         """
         self._pipeline = pipeline
         self._scheduler = scheduler
+        self._task = task
+        self._pictures = FluxPictures(pipeline, task, reference_sizes)
         self._prompts = PromptCache()
         self._device: torch.device = pipeline.transformer.device
         self._dtype: torch.dtype = pipeline.transformer.dtype
-        self._ids: dict[tuple[int, int], torch.Tensor] = {}  # by rows and columns of tokens
+        self._places: dict[tuple[int, int, int], torch.Tensor] = {}
 
-    @property
+    @functools.cached_property
     def parameter_count(self) -> int:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.transformer.parameters())
@@ -66,16 +80,21 @@ class FluxFamily:
     def prepare(
         self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
     ) -> Trajectory:
-        """See FamilyPipeline."""
+        """See FamilyPipeline.
+
+        Raises:
+            RequestRefusedError: also when a mask has no image, a checkpoint for filling lacks
+                either, or references are too small or given to another than an edit checkpoint.
+        """
         scheduler = schedulers.build(
             Family.FLUX, request.scheduler or self._scheduler, self._pipeline.scheduler
         )
-        first = self._set_timesteps(scheduler, request)
-        scheduler.set_begin_index(first)
-        timesteps = scheduler.timesteps[first:].unbind()
+        timesteps = self._set_timesteps(scheduler, request, pictures)
         generator = torch.Generator().manual_seed(request.seed + index)
+        grid = self._grid(request.width, request.height)
+        prepared = self._pictures.prepare(pictures, grid, scheduler, timesteps[0], generator)
         return Trajectory(
-            latents=self._latents(request, scheduler, timesteps[0], generator, pictures.image),
+            latents=prepared.latents,
             scheduler=scheduler,
             timesteps=timesteps,
             encoded=encoded,
@@ -84,30 +103,34 @@ class FluxFamily:
             height=request.height,
             guidance=_true_cfg(request),
             network_guidance=self._network_guidance(request),
+            blend=prepared.blend,
+            beside=prepared.beside,
+            references=prepared.references,
+            reference_grid=prepared.reference_grid,
         )
 
     def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
         """See FamilyPipeline."""
-        latents, timesteps, prompts, pooled, guidances = [], [], [], [], []
+        tokens, timesteps, prompts, pooled, guidances = [], [], [], [], []
         for row in rows:
+            seen = _network_input(row)
             for conditioning in row.encoded.rows:
-                latents.append(row.latents)
-                timesteps.append(row.timestep)
+                tokens.append(seen)
+                timesteps.append(row.timestep.to(self._dtype))
                 prompts.append(conditioning.prompt_embeds)
                 pooled.append(conditioning.pooled_prompt_embeds)
                 if row.network_guidance is not None:
                     guidances.append(row.network_guidance)
-        text_ids = prompts[0].new_zeros(prompts[0].shape[1], 3)
         predictions = self._pipeline.transformer(
-            hidden_states=torch.cat(latents),
-            timestep=torch.stack(timesteps).to(self._dtype) / 1000,
+            hidden_states=torch.cat(tokens),
+            timestep=torch.stack(timesteps) / 1000,
             guidance=torch.cat(guidances) if guidances else None,
             pooled_projections=torch.cat(pooled),
             encoder_hidden_states=torch.cat(prompts),
-            txt_ids=text_ids,
-            img_ids=self._image_ids(rows[0].height, rows[0].width),
+            txt_ids=prompts[0].new_zeros(prompts[0].shape[1], 3),
+            img_ids=self._image_ids(rows[0]),
             return_dict=False,
-        )[0]
+        )[0][:, : rows[0].latents.shape[1]]
         split = predictions.split([len(row.encoded.rows) for row in rows])
         return [row.split(prediction) for row, prediction in zip(rows, split, strict=True)]
 
@@ -139,59 +162,23 @@ class FluxFamily:
 
         return self._prompts.get((text, length), encode)
 
-    def _set_timesteps(self, scheduler: SchedulerMixin, request: ResolvedRequest) -> int:
-        """Set the request's steps and return the index of the first one to take.
-
-        Raises:
-            RequestRefusedError: strength leaves no step.
-        """
+    def _set_timesteps(
+        self, scheduler: SchedulerMixin, request: ResolvedRequest, pictures: Pictures
+    ) -> tuple[torch.Tensor, ...]:
+        """Set the request's steps and return those to take."""
         steps = request.num_inference_steps
-        config = scheduler.config
-        mu = calculate_shift(
-            self._tokens(request.height) * self._tokens(request.width),
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
+        rows, columns = self._grid(request.width, request.height)
+        flux_schedule.set_timesteps(
+            scheduler,
+            steps,
+            rows * columns,
+            self._device,
+            text_alone=self._task is Task.TEXT and pictures.image is None,
         )
-        sigmas = np.linspace(1.0, 1 / steps, steps)
-        scheduler.set_timesteps(sigmas=sigmas, mu=mu, device=self._device)
-        if request.strength is None:
-            return 0
-        # As diffusers has it for Flux: what is left out is rounded, not what is taken.
-        skipped = int(max(steps - min(steps * request.strength, steps), 0))
-        if skipped >= steps:
-            raise RequestRefusedError(
-                f"strength {request.strength:g} of {steps} steps is less than one step; "
-                f"take more strength",
-                parameter="strength",
-            )
-        first: int = skipped * scheduler.order
-        return first
-
-    def _latents(
-        self,
-        request: ResolvedRequest,
-        scheduler: SchedulerMixin,
-        timestep: torch.Tensor,
-        generator: torch.Generator,
-        source: Image.Image | None,
-    ) -> torch.Tensor:
-        channels = self._pipeline.transformer.config.in_channels // 4
-        height, width = (2 * self._tokens(side) for side in (request.height, request.width))
-        shape = (1, channels, height, width)
-        if source is None:
-            return _pack(randn_tensor(shape, generator, device=self._device, dtype=self._dtype))
-        clean = self._encode_image(source, generator)
-        noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
-        return _pack(scheduler.scale_noise(clean, timestep[None], noise))
-
-    def _encode_image(self, image: Image.Image, generator: torch.Generator) -> torch.Tensor:
-        vae = self._pipeline.vae
-        pixels = from_pixels(image).to(self._device, vae.dtype)
-        latents = vae.encode(pixels).latent_dist.sample(generator).to(self._dtype)
-        shifted: torch.Tensor = (latents - vae.config.shift_factor) * vae.config.scaling_factor
-        return shifted
+        first = flux_schedule.first_step(scheduler, steps, request.strength)
+        scheduler.set_begin_index(first)
+        timesteps: tuple[torch.Tensor, ...] = scheduler.timesteps[first:].unbind()
+        return timesteps
 
     def _network_guidance(self, request: ResolvedRequest) -> torch.Tensor | None:
         if not self._pipeline.transformer.config.guidance_embeds:
@@ -203,37 +190,38 @@ class FluxFamily:
             dtype=torch.float32,
         )
 
-    def _tokens(self, pixels: int) -> int:
-        """Return how many tokens a side of `pixels` has."""
-        tokens: int = pixels // (2 * self._pipeline.vae_scale_factor)
-        return tokens
+    def _grid(self, width: int, height: int) -> tuple[int, int]:
+        """Return the rows and columns of tokens of a picture of that size in pixels."""
+        side = 2 * self._pipeline.vae_scale_factor
+        return height // side, width // side
 
-    def _image_ids(self, height: int, width: int) -> torch.Tensor:
-        """Return (tokens, 3): 0, row and column of every token."""
-        rows, columns = self._tokens(height), self._tokens(width)
-        found = self._ids.get((rows, columns))
-        if found is None:
-            found = self._ids[rows, columns] = self._fresh_image_ids(rows, columns)
-        return found
+    def _image_ids(self, row: Trajectory) -> torch.Tensor:
+        """Return (tokens, 3): the places of a picture's tokens, then of its references'."""
+        ids = self._kept_places(*self._grid(row.width, row.height), 0)
+        if row.reference_grid is None:
+            return ids
+        return torch.cat([ids, self._kept_places(*row.reference_grid, 1)])
 
-    def _fresh_image_ids(self, rows: int, columns: int) -> torch.Tensor:
-        ids = torch.zeros(rows, columns, 3)
-        ids[..., 1] = torch.arange(rows)[:, None]
-        ids[..., 2] = torch.arange(columns)[None, :]
-        return ids.reshape(rows * columns, 3).to(self._device, self._dtype)
+    def _kept_places(self, rows: int, columns: int, picture: int) -> torch.Tensor:
+        key = (rows, columns, picture)
+        if key not in self._places:
+            ids = flux_latents.places(*key)
+            self._places[key] = ids.to(self._device, self._dtype)
+        return self._places[key]
 
     def _unpack(self, tokens: torch.Tensor, trajectory: Trajectory) -> torch.Tensor:
-        rows, columns = self._tokens(trajectory.height), self._tokens(trajectory.width)
-        channels = tokens.shape[-1] // 4
-        grid = tokens.view(1, rows, columns, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
-        return grid.reshape(1, channels, 2 * rows, 2 * columns)
+        rows, columns = self._grid(trajectory.width, trajectory.height)
+        return flux_latents.unpack(tokens, rows, columns)
 
 
-def _pack(latents: torch.Tensor) -> torch.Tensor:
-    """Return (1, channels, height, width) as (1, tokens, 4 channels)."""
-    _, channels, height, width = latents.shape
-    grid = latents.view(1, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
-    return grid.reshape(1, height * width // 4, 4 * channels)
+def _network_input(row: Trajectory) -> torch.Tensor:
+    """Return (1, tokens, channels): the latents with what the network reads beside and after."""
+    tokens = row.latents
+    if row.beside is not None:
+        tokens = torch.cat([tokens, row.beside], dim=-1)
+    if row.references is not None:
+        tokens = torch.cat([tokens, row.references], dim=1)
+    return tokens
 
 
 def _true_cfg(request: ResolvedRequest) -> float:

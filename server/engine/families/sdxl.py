@@ -1,4 +1,4 @@
-"""Stable Diffusion XL, step by step: equal to diffusers' own text and image pipelines."""
+"""Stable Diffusion XL, step by step: equal to diffusers' text, image and inpaint pipelines."""
 
 from __future__ import annotations
 
@@ -7,22 +7,15 @@ from collections.abc import Sequence
 
 import torch
 from diffusers import SchedulerMixin, StableDiffusionXLPipeline
-from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image
 
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family
 from server.engine import previews, schedulers
-from server.engine.families.base import (
-    Conditioning,
-    Encoded,
-    Pictures,
-    Trajectory,
-    from_pixels,
-    to_pixels,
-)
-from server.engine.families.prompts import PromptCache
+from server.engine.families import sdxl_sizes
+from server.engine.families.base import Encoded, Pictures, Trajectory, to_pixels
+from server.engine.families.sdxl_latents import SdxlLatents
+from server.engine.families.sdxl_prompts import SdxlPrompts
 
 
 class SdxlFamily:
@@ -37,25 +30,22 @@ class SdxlFamily:
         """
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._prompts = PromptCache()
+        self._prompts = SdxlPrompts(pipeline)
+        self._latents = SdxlLatents(pipeline)
         self._device: torch.device = pipeline.unet.device
         self._dtype: torch.dtype = pipeline.unet.dtype
         # Weights distilled with guidance as an input (LCM) take it there, in a single row.
         self._guidance_channels: int | None = pipeline.unet.config.time_cond_proj_dim
 
-    @property
+    @functools.cached_property
     def parameter_count(self) -> int:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.unet.parameters())
 
     def encode(self, request: ResolvedRequest) -> Encoded:
         """See FamilyPipeline."""
-        positive = self._conditioning(request.prompt)
-        if _guidance(request) <= 1 or self._guidance_channels is not None:
-            return Encoded(positive, None)
-        if request.negative_prompt is None and self._pipeline.config.force_zeros_for_empty_prompt:
-            return Encoded(positive, _zeros_like(positive))
-        return Encoded(positive, self._conditioning(request.negative_prompt or ""))
+        guided = _guidance(request) > 1 and self._guidance_channels is None
+        return self._prompts.encode(request, guided=guided)
 
     def prepare(
         self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
@@ -69,12 +59,9 @@ class SdxlFamily:
             scheduler.set_begin_index(first)
         timesteps = scheduler.timesteps[first:].unbind()
         generator = torch.Generator().manual_seed(request.seed + index)
-        latents = self._latents(request, scheduler, timesteps[0], generator, pictures.image)
-        sizes = latents.new_tensor(
-            [[request.height, request.width, 0, 0, request.height, request.width]]
-        )
+        start = self._latents.start(request, pictures, scheduler, timesteps[0], generator)
         return Trajectory(
-            latents=latents,
+            latents=start.latents,
             scheduler=scheduler,
             timesteps=timesteps,
             encoded=encoded,
@@ -82,8 +69,11 @@ class SdxlFamily:
             width=request.width,
             height=request.height,
             guidance=_guidance(request),
+            guidance_rescale=request.guidance_rescale or 0.0,
             network_guidance=self._guidance_embedding(_guidance(request)),
-            time_ids=(sizes,) * len(encoded.rows),
+            time_ids=self._time_ids(request, encoded, pictures),
+            blend=start.blend,
+            beside=start.beside,
             step_arguments=schedulers.step_arguments(scheduler, generator),
         )
 
@@ -92,6 +82,8 @@ class SdxlFamily:
         latents, timesteps, prompts, pooled, sizes, guidances = [], [], [], [], [], []
         for row in rows:
             latent = row.scheduler.scale_model_input(row.latents, row.timestep)
+            if row.beside is not None:
+                latent = torch.cat([latent, row.beside], dim=1)
             for conditioning, size in zip(row.encoded.rows, row.time_ids, strict=True):
                 latents.append(latent)
                 timesteps.append(row.timestep.float())
@@ -113,11 +105,7 @@ class SdxlFamily:
 
     def decode(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
-        vae = self._pipeline.vae
-        latents = trajectory.latents.to(vae.dtype)
-        mean, deviation = self._latent_statistics(latents)
-        latents = latents * deviation / vae.config.scaling_factor + mean
-        return to_pixels(vae.decode(latents, return_dict=False)[0])
+        return to_pixels(self._latents.decoded(trajectory.latents))
 
     def preview(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
@@ -128,52 +116,13 @@ class SdxlFamily:
         vae = self._pipeline.vae
         return previews.fit(vae, scale=vae.config.scaling_factor, shift=0.0)
 
-    def _conditioning(self, text: str) -> Conditioning:
-        def encode() -> Conditioning:
-            embeds, _, pooled, _ = self._pipeline.encode_prompt(
-                prompt=text, device=self._device, do_classifier_free_guidance=False
-            )
-            return Conditioning(embeds, pooled)
-
-        return self._prompts.get(text, encode)
-
-    def _latents(
-        self,
-        request: ResolvedRequest,
-        scheduler: SchedulerMixin,
-        timestep: torch.Tensor,
-        generator: torch.Generator,
-        source: Image.Image | None,
-    ) -> torch.Tensor:
-        scale = self._pipeline.vae_scale_factor
-        channels = self._pipeline.unet.config.in_channels
-        shape = (1, channels, request.height // scale, request.width // scale)
-        if source is None:
-            noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
-            return torch.as_tensor(noise * scheduler.init_noise_sigma)
-        clean = self._encode_image(source, generator)
-        noise = randn_tensor(shape, generator, device=self._device, dtype=self._dtype)
-        noisy: torch.Tensor = scheduler.add_noise(clean, noise, timestep[None])
-        return noisy
-
-    def _encode_image(self, image: Image.Image, generator: torch.Generator) -> torch.Tensor:
-        vae = self._pipeline.vae
-        pixels = from_pixels(image).to(self._device, vae.dtype)
-        latents = vae.encode(pixels).latent_dist.sample(generator).to(self._dtype)
-        mean, deviation = self._latent_statistics(latents)
-        scaled: torch.Tensor = (latents - mean) * vae.config.scaling_factor / deviation
-        return scaled
-
-    def _latent_statistics(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and deviation that a checkpoint declares for its latents, else 0 and 1."""
-        config = self._pipeline.vae.config
-        mean, deviation = (
-            getattr(config, "latents_mean", None),
-            getattr(config, "latents_std", None),
-        )
-        if mean is None or deviation is None:
-            return like.new_zeros(()), like.new_ones(())
-        return like.new_tensor(mean).view(1, -1, 1, 1), like.new_tensor(deviation).view(1, -1, 1, 1)
+    def _time_ids(
+        self, request: ResolvedRequest, encoded: Encoded, pictures: Pictures
+    ) -> tuple[torch.Tensor, ...]:
+        rows = [sdxl_sizes.positive(request)]
+        if encoded.negative is not None:
+            rows.insert(0, sdxl_sizes.negative(request, from_image=pictures.image is not None))
+        return tuple(torch.tensor([row], device=self._device, dtype=self._dtype) for row in rows)
 
     def _guidance_embedding(self, guidance: float) -> torch.Tensor | None:
         if self._guidance_channels is None:
@@ -186,13 +135,6 @@ class SdxlFamily:
 
 def _guidance(request: ResolvedRequest) -> float:
     return 1.0 if request.guidance_scale is None else request.guidance_scale
-
-
-def _zeros_like(conditioning: Conditioning) -> Conditioning:
-    return Conditioning(
-        torch.zeros_like(conditioning.prompt_embeds),
-        torch.zeros_like(conditioning.pooled_prompt_embeds),
-    )
 
 
 def _set_timesteps(

@@ -1,0 +1,150 @@
+"""How many pictures a tick should take: read off the measured curve of seconds against rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+
+from server.domain.models import EngineModel
+from server.domain.row_times import RowTime
+
+MOST_ROWS = 16  # of one forward; beyond, no device gains and every cancel waits longer
+_SAMPLES = 3
+# Below this gain a larger forward only makes everyone wait for everyone.
+_WORTH = 0.97
+_LIMIT_SECONDS = 300.0
+
+
+class RowCurve:
+    """Seconds of one forward by its number of rows, for one model and one bucket.
+
+    It is measured with real work: while a size is unknown that the waiting pictures could fill,
+    they are drawn in that size, in turn with the others, so that other load on the machine falls
+    on all sizes alike. The least of three times counts. After that a size is settled.
+
+    Args:
+        known: sizes that were settled before.
+        now: a clock in seconds.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[int, float] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settled: dict[int, float] = dict(known or {})
+        self._samples: dict[int, list[float]] = {}
+        self._now = now
+        self._limit: tuple[int, float] | None = None
+
+    def pictures(self, rows: Sequence[int]) -> int:
+        """Return how many pictures the next tick takes, at least 1.
+
+        Args:
+            rows: how many rows each picture has, the most urgent picture first.
+        """
+        sizes = [size for size in accumulate(rows) if size <= self._most_rows()]
+        if len(sizes) <= 1:
+            return 1
+        unknown = self._to_try(sizes)
+        if unknown:
+            return 1 + sizes.index(min(unknown, key=lambda size: len(self._samples.get(size, ()))))
+        known = [count for count, size in enumerate(sizes, 1) if size in self._settled]
+        return min(known, key=lambda count: self._mean_completion(sizes, count, len(rows)))
+
+    def learn(self, rows: int, seconds: float) -> float | None:
+        """Take in how long a forward took; returns the size's time when this settles it."""
+        if rows in self._settled:
+            return None
+        samples = self._samples.setdefault(rows, [])
+        samples.append(seconds)
+        if len(samples) < _SAMPLES:
+            return None
+        self._settled[rows] = min(self._samples.pop(rows))
+        return self._settled[rows]
+
+    def ran_out(self, rows: int) -> None:
+        """Note that the device had no memory for a forward of `rows`; forgotten after a while."""
+        self._limit = (max(1, rows // 2), self._now())
+
+    def seconds(self, rows: int) -> float | None:
+        """Return how long a forward of `rows` takes, or None while nothing is known."""
+        if rows in self._settled:
+            return self._settled[rows]
+        samples = self._samples.get(rows)
+        return min(samples) if samples else None
+
+    def _most_rows(self) -> int:
+        if self._limit is None:
+            return MOST_ROWS
+        limit, noted = self._limit
+        if self._now() - noted > _LIMIT_SECONDS:
+            self._limit = None
+            return MOST_ROWS
+        return limit
+
+    def _to_try(self, sizes: Sequence[int]) -> list[int]:
+        """Return the sizes to measure next: the two smallest, then one more while it pays."""
+        pair = [size for size in sizes[:2] if size not in self._settled]
+        if pair:
+            return pair
+        size = next((size for size in sizes if size not in self._settled), None)
+        if size is None:
+            return []
+        per_row = [self._settled[known] / known for known in sorted(self._settled) if known < size]
+        return [size] if per_row[-1] <= _WORTH * min(per_row[:-1]) else []
+
+    def _mean_completion(self, sizes: Sequence[int], count: int, waiting: int) -> float:
+        """Return the mean time until equal pictures have each one step, `count` at a time."""
+        groups = -(-waiting // count)
+        done = sum(group * min(count, waiting - (group - 1) * count) for group in _upto(groups))
+        return self._settled[sizes[count - 1]] * done / waiting
+
+
+def _upto(groups: int) -> range:
+    return range(1, groups + 1)
+
+
+class Curves:
+    """The curves of everything that was drawn, started from what earlier processes measured."""
+
+    def __init__(
+        self,
+        hardware: str,
+        known: Callable[[], Sequence[RowTime]],
+        learn: Callable[[RowTime], None],
+    ) -> None:
+        """Measure for `hardware`; `known` gives earlier points, `learn` takes new ones."""
+        self._hardware = hardware
+        self._known = known
+        self._learn = learn
+        self._curves: dict[tuple[str, str, str], RowCurve] = {}
+
+    def of(self, model: EngineModel, bucket: str) -> RowCurve:
+        """Return the curve of pictures of one model and bucket."""
+        key = model.id, model.fingerprint, bucket
+        if key not in self._curves:
+            self._curves[key] = RowCurve(
+                {
+                    point.rows: point.seconds
+                    for point in self._known()
+                    if (point.model, point.fingerprint, point.bucket) == key
+                }
+            )
+        return self._curves[key]
+
+    def learn(self, model: EngineModel, bucket: str, rows: int, seconds: float) -> None:
+        """Take in how long a forward took."""
+        settled = self.of(model, bucket).learn(rows, seconds)
+        if settled is not None:
+            self._learn(
+                RowTime(
+                    hardware=self._hardware,
+                    model=model.id,
+                    fingerprint=model.fingerprint,
+                    bucket=bucket,
+                    rows=rows,
+                    seconds=settled,
+                )
+            )

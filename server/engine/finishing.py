@@ -1,0 +1,150 @@
+"""What happens to a picture beside the ticks: previews, decoding, encoding."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from server.domain.recipes import Engine
+from server.engine.drawing import Drawing, check_finite, recipe_of
+from server.engine.encode import encode_picture, encode_preview
+from server.engine.families.base import Pictures
+from server.engine.hardware import use_threads_for
+from server.engine.inbox import Inbox
+from server.engine.last_words import LastWords
+from server.engine.loading import is_out_of_memory
+from server.engine.messages import Draw, DrawPicture, DrawPreview
+from server.engine.outbox import Outbox
+from server.engine.sources import pictures
+
+log = logging.getLogger(__name__)
+
+_ENCODERS = 2
+
+
+class Finishing:
+    """Threads beside the drawing one: a decoder, which has its own stream on a GPU, and encoders.
+
+    Args:
+        device: where latents are.
+        engine: what recipes say drew them.
+        inbox: asked whether a picture is still wanted, and nudged when the drawing thread is.
+        outbox: where previews go.
+        last_words: where pictures and failures go.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        engine: Engine,
+        inbox: Inbox,
+        outbox: Outbox,
+        last_words: LastWords,
+    ) -> None:
+        self._engine = engine
+        self._inbox = inbox
+        self._outbox = outbox
+        self._last_words = last_words
+        self._stream = _side_stream(device)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
+        self._lacked_room: deque[Drawing] = deque()
+
+    def read_sources(self, message: Draw) -> Future[Pictures]:
+        """Decode the pictures that a request gives, and nudge the drawing thread after that."""
+        found: Future[Pictures] = self._encoders.submit(pictures, message.request, message.sources)
+        found.add_done_callback(lambda _: self._inbox.nudge())
+        return found
+
+    def preview(self, row: Drawing) -> None:
+        """Send a preview soon."""
+        row.previewing = True
+        self._encoders.submit(self._preview, row)
+
+    def finish(self, row: Drawing) -> None:
+        """Turn finished latents into a file, while the next ticks run."""
+        launched = torch.cuda.current_stream().record_event() if self._stream else None
+        self._decoder.submit(self._decode, row, launched)
+
+    def without_room(self) -> Drawing | None:
+        """Return a picture that could not be decoded beside the ticks for want of memory."""
+        return self._lacked_room.popleft() if self._lacked_room else None
+
+    def decode_here(self, row: Drawing, with_room: Callable[[Callable[[], None]], None]) -> None:
+        """Decode on the calling thread, which can make room."""
+
+        def work() -> None:
+            with_room(lambda: self._decode_and_encode(row))
+
+        self._last_words.guarded(row.message, row.index, work)
+
+    def _preview(self, row: Drawing) -> None:
+        try:
+            with torch.inference_mode():
+                pixels = row.family.preview(row.trajectory).numpy()
+            data = encode_preview(pixels)
+            self._outbox.put(DrawPreview(draw=row.draw, index=row.index, data=data))
+        except Exception:
+            log.exception("no preview of draw %d", row.draw)
+        finally:
+            row.previewing = False
+
+    def _decode(self, row: Drawing, launched: torch.cuda.Event | None) -> None:
+        def work() -> None:
+            use_threads_for(row.family.parameter_count)
+            if self._stream is None or launched is None:
+                self._decode_and_encode(row)
+                return
+            launched.wait(self._stream)
+            with torch.cuda.stream(self._stream):
+                row.trajectory.latents.record_stream(self._stream)
+                self._decode_and_encode(row)
+
+        def work_or_give_back() -> None:
+            try:
+                work()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._lacked_room.append(row)
+                self._inbox.nudge()
+
+        if self._inbox.is_wanted(row.draw):
+            self._last_words.guarded(row.message, row.index, work_or_give_back)
+
+    def _decode_and_encode(self, row: Drawing) -> None:
+        with torch.inference_mode():
+            check_finite(row.trajectory.latents, row.message)
+            pixels = row.family.decode(row.trajectory)
+        self._encoders.submit(self._encode, row, pixels)
+
+    def _encode(self, row: Drawing, pixels: torch.Tensor) -> None:
+        def work() -> None:
+            recipe = recipe_of(row.message, row.index, self._engine)
+            data = encode_picture(pixels.numpy(), recipe)
+            self._last_words.say(
+                DrawPicture(
+                    draw=row.draw,
+                    index=row.index,
+                    data=data,
+                    format=recipe.format,
+                    width=pixels.shape[1],
+                    height=pixels.shape[0],
+                    recipe=recipe,
+                    duration_seconds=time.monotonic() - row.started_at,
+                    device_seconds=row.device_seconds,
+                )
+            )
+
+        self._last_words.guarded(row.message, row.index, work)
+
+
+def _side_stream(device: torch.device) -> torch.cuda.Stream | None:
+    if device.type != "cuda":
+        return None
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -1,0 +1,74 @@
+"""One step of several pictures: one forward, or smaller ones where that fails."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import torch
+
+from server.engine.drawing import Drawing
+from server.engine.last_words import LastWords, end_at_device_fault
+from server.engine.loading import is_out_of_memory
+from server.engine.residents import Residents
+
+log = logging.getLogger(__name__)
+
+
+class Forward:
+    """Takes steps; what fails, fails alone.
+
+    Without memory for all rows they are halved until they fit: a prediction changes nothing, so it
+    can be tried again. After any other error every picture is tried by itself.
+    """
+
+    def __init__(self, residents: Residents, last_words: LastWords) -> None:
+        self._residents = residents
+        self._last_words = last_words
+        self.was_whole = True  # the last step was one forward
+
+    def step(self, rows: list[Drawing]) -> list[Drawing]:
+        """Take one step of each; return those that took it. The others have had their last word."""
+        self.was_whole = True
+        stepped = []
+        for row, noise_pred in self._predictions(rows):
+            advance = functools.partial(row.trajectory.advance, noise_pred)
+            if self._last_words.guarded(row.message, row.index, advance):
+                stepped.append(row)
+        return stepped
+
+    def _predictions(self, rows: list[Drawing]) -> list[tuple[Drawing, torch.Tensor]]:
+        if len(rows) == 1:
+            return self._alone(rows[0])
+        try:
+            predictions = rows[0].family.predict([row.trajectory for row in rows])
+            return list(zip(rows, predictions, strict=True))
+        except Exception as error:
+            if is_out_of_memory(error):
+                parts = self._halves(rows)
+            else:
+                log.exception("a forward of %d pictures failed; trying each alone", len(rows))
+                end_at_device_fault(error)
+                parts = [[row] for row in rows]
+        # Outside the block above: the traceback holds on to the tensors of the attempt.
+        self.was_whole = False
+        return [done for part in parts for done in self._predictions(part)]
+
+    def _halves(self, rows: list[Drawing]) -> list[list[Drawing]]:
+        total = sum(row.rows for row in rows)
+        log.warning("no memory for %d rows; taking half of them", total)
+        rows[0].curve.ran_out(total)
+        middle = len(rows) // 2
+        return [rows[:middle], rows[middle:]]
+
+    def _alone(self, row: Drawing) -> list[tuple[Drawing, torch.Tensor]]:
+        found: list[tuple[Drawing, torch.Tensor]] = []
+
+        def work() -> None:
+            predictions = self._residents.with_room(
+                row.message.model.id, lambda: row.family.predict([row.trajectory])
+            )
+            found.append((row, predictions[0]))
+
+        self._last_words.guarded(row.message, row.index, work)
+        return found

@@ -1,0 +1,154 @@
+"""The worker's drawing loop in this process, so that a test decides when it ticks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from server.domain.models import EngineModel
+from server.domain.row_times import RowTime
+from server.engine import wire
+from server.engine.drawing import Drawing
+from server.engine.inbox import Inbox
+from server.engine.loop import Loop
+from server.engine.messages import (
+    FROM_WORKER,
+    Cancel,
+    Draw,
+    DrawFailed,
+    DrawPicture,
+    DrawProgress,
+    FromWorker,
+    Known,
+    Measured,
+    ToWorker,
+)
+from server.engine.outbox import Outbox
+from tests.engine.drawing import request
+
+
+class Ticking:
+    """A loop with a real socket to a listener that notes all it says."""
+
+    def __init__(self, models: dict[str, EngineModel]) -> None:
+        self._models = models
+        self._ours, theirs = socket.socketpair()
+        outbox = Outbox(theirs)
+        self._inbox = Inbox(theirs, outbox)
+        self._loop = Loop(self._inbox, outbox, torch.device("cpu"))
+        self.said: list[FromWorker] = []
+        self._some = threading.Condition()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        for work in (self._inbox.read_forever, outbox.send_forever):
+            threading.Thread(target=work, daemon=True).start()
+
+    def draw(self, number: int, model: str = "tiny", **values: Any) -> None:
+        """Ask for pictures, and wait until the loop can see the request."""
+        message = Draw(
+            draw=number,
+            model=self._models[model],
+            request=request(model=model, **values),
+            preview_interval_seconds=60,
+        )
+        self._send(message, lambda: self._inbox.is_wanted(number))
+
+    def cancel(self, number: int) -> None:
+        self._send(Cancel(draw=number), lambda: not self._inbox.is_wanted(number))
+
+    def knows(self, points: tuple[RowTime, ...]) -> None:
+        self._send(Known(points=points), lambda: self._inbox.known == points)
+
+    def tick(self, times: int = 1) -> None:
+        with torch.inference_mode():
+            for _ in range(times):
+                self._loop.tick()
+
+    def until_done(self, *numbers: int) -> dict[int, DrawPicture | DrawFailed]:
+        """Tick until every one of these draws has its last word."""
+        while any(self._inbox.is_wanted(number) for number in numbers):
+            if self._loop.has_work or self._inbox.has_news:
+                self.tick()
+            else:  # it is being encoded
+                threading.Event().wait(0.001)
+        self._wait(lambda: set(numbers) <= self._ended().keys())
+        return {number: self._ended()[number] for number in numbers}
+
+    @property
+    def rows(self) -> Sequence[Drawing]:
+        return self._loop.rows
+
+    def steps(self, number: int) -> int:
+        """Return how far a draw is, as far as the loop has decided."""
+        row = next((row for row in self.rows if row.draw == number), None)
+        return 0 if row is None else row.trajectory.step_index
+
+    def measured(self) -> list[RowTime]:
+        return [message.point for message in self.said if isinstance(message, Measured)]
+
+    def progress_of(self, number: int) -> list[int]:
+        return [
+            message.step
+            for message in self.said
+            if isinstance(message, DrawProgress) and message.draw == number
+        ]
+
+    def close(self) -> None:
+        self._ours.shutdown(socket.SHUT_RDWR)  # both readers end, as when the server is gone
+        self._listener.join(10)
+        self._ours.close()
+
+    def _send(self, message: ToWorker, seen: Callable[[], bool]) -> None:
+        self._ours.sendall(wire.encode(message))
+        for _ in range(10_000):
+            if seen():
+                return
+            threading.Event().wait(0.001)
+        raise TimeoutError(message.type)
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):  # closed in the middle of a frame
+            while (message := wire.receive(self._ours, FROM_WORKER)) is not None:
+                with self._some:
+                    self.said.append(message)
+                    self._some.notify_all()
+
+    def _wait(self, holds: Callable[[], bool]) -> None:
+        with self._some:
+            if not self._some.wait_for(holds, 60):
+                raise TimeoutError(str(self.said[-3:]))
+
+    def _ended(self) -> dict[int, DrawPicture | DrawFailed]:
+        return {
+            message.draw: message
+            for message in self.said
+            if isinstance(message, DrawPicture | DrawFailed)
+        }
+
+
+@contextmanager
+def memory_for(rows: int, kind: type[torch.nn.Module]) -> Iterator[list[int]]:
+    """Give modules of `kind` memory for forwards of at most `rows`; yields the sizes tried.
+
+    A device that is full raises this very error from inside the network.
+    """
+    tried: list[int] = []
+
+    def check(module: torch.nn.Module, arguments: Any) -> None:
+        if isinstance(module, kind):
+            tried.append(len(arguments[0]))
+            if len(arguments[0]) > rows:
+                raise torch.OutOfMemoryError("simulated: no memory for so many rows")
+
+    hook = register_module_forward_pre_hook(check)
+    try:
+        yield tried
+    finally:
+        hook.remove()
