@@ -54,6 +54,7 @@ def resolve(
     given = given or SourcePixels()
     values = {name: _value(request, model, name) for name in OPTIONAL_PARAMETERS}
     _check_pictures(request, model)
+    _check_negative_sizes(request)
     check_mask(given)
     width, height = size_of(request, model, given)
     style = _style(request.style, model)
@@ -84,6 +85,22 @@ def _check_pictures(request: ImageRequest, model: ModelInfo) -> None:
     for name in ("strength", "mask", "outpaint"):
         if getattr(request, name) is not None and request.image is None:
             raise RequestRefusedError(f"{name} needs an image to start from", parameter=name)
+
+
+def _check_negative_sizes(request: ImageRequest) -> None:
+    """Refuse what SDXL's pipelines would silently leave out."""
+    original, target = request.negative_original_size, request.negative_target_size
+    crop = "negative_crops_coords_top_left"
+    if request.image is not None:
+        if getattr(request, crop) is not None:
+            raise RequestRefusedError(f"{crop} is for words alone; leave it out", parameter=crop)
+    elif (original is None) != (target is None) or (getattr(request, crop) and original is None):
+        missing = "negative_original_size" if original is None else "negative_target_size"
+        raise RequestRefusedError(
+            "without an image the negative sizes count only together: give "
+            "negative_original_size and negative_target_size",
+            parameter=missing,
+        )
 
 
 def _strength(request: ImageRequest, model: ModelInfo) -> ParameterValue | None:

@@ -39,6 +39,9 @@ MODEL = ModelInfo(
         parameter("mask", None, type="image"),
         parameter("outpaint", None, type="outpaint"),
         parameter("target_size", None, type="pair"),
+        parameter("negative_original_size", None, type="pair"),
+        parameter("negative_crops_coords_top_left", None, type="pair"),
+        parameter("negative_target_size", None, type="pair"),
     ),
     sizes=(
         Size(width=64, height=64, aspect_ratio="1:1"),
@@ -219,3 +222,27 @@ def test_a_mask_of_another_shape_is_refused_with_both_sizes() -> None:
     assert error.parameter == "mask"
     assert "100 x 103" in error.detail
     assert "100 x 100" in error.detail
+
+
+SIZES: dict[str, Any] = {"negative_original_size": (64, 64), "negative_target_size": (64, 64)}
+CROP: dict[str, Any] = {"negative_crops_coords_top_left": (0, 8)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameter"),
+    [
+        ({"negative_original_size": (64, 64)}, "negative_target_size"),
+        ({"negative_target_size": (64, 64)}, "negative_original_size"),
+        (CROP, "negative_original_size"),
+        ({**CROP, "image": IMAGE}, "negative_crops_coords_top_left"),
+    ],
+)
+def test_a_negative_size_that_would_not_count_is_refused(
+    asked: dict[str, Any], parameter: str
+) -> None:
+    assert refused(**asked).parameter == parameter
+
+
+def test_negative_sizes_count_together_and_from_an_image_each_alone() -> None:
+    assert resolved(**SIZES, **CROP).negative_crops_coords_top_left == (0, 8)
+    assert resolved(image=IMAGE, negative_target_size=(64, 96)).negative_target_size == (64, 96)
