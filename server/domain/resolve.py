@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ImageRequest, Outpaint, Pair, ResolvedRequest
-from server.domain.models import ModelInfo, ParameterInfo, ParameterValue, Style, Task
+from server.domain.models import Family, ModelInfo, ParameterInfo, ParameterValue, Style, Task
+from server.domain.prompt_weights import parse
 from server.domain.sizes import SourcePixels, check_mask, size_of
 
 # Ids of pictures. A recipe has their hashes instead.
@@ -58,12 +59,17 @@ def resolve(
     check_mask(given)
     width, height = size_of(request, model, given)
     style = _style(request.style, model)
+    prompt = style.prompt.replace("{prompt}", request.prompt) if style else request.prompt
+    negative_prompt = _negative(request, style, model)
+    if model.family is Family.SDXL:
+        parse(prompt, "prompt")  # raises what is wrong with a weight, before any cost
+        parse(negative_prompt or "", "negative_prompt")
     return ResolvedRequest.model_validate(
         {
             **values,
             "model": model.id,
-            "prompt": style.prompt.replace("{prompt}", request.prompt) if style else request.prompt,
-            "negative_prompt": _negative(request, style, model),
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
             "strength": _strength(request, model),
             "references": request.references,
             "width": width,

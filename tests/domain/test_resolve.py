@@ -246,3 +246,12 @@ def test_a_negative_size_that_would_not_count_is_refused(
 def test_negative_sizes_count_together_and_from_an_image_each_alone() -> None:
     assert resolved(**SIZES, **CROP).negative_crops_coords_top_left == (0, 8)
     assert resolved(image=IMAGE, negative_target_size=(64, 96)).negative_target_size == (64, 96)
+
+
+@pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
+def test_a_weight_that_is_none_is_refused_before_any_cost(name: str) -> None:
+    with pytest.raises(RequestRefusedError, match="'9' is no weight") as refused:
+        resolve(
+            ImageRequest.model_validate({"prompt": "a fox", name: "a (16:9) fox"}), MODEL, seed=1
+        )
+    assert refused.value.parameter == name

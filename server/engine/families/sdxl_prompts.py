@@ -7,10 +7,10 @@ from diffusers import StableDiffusionXLPipeline
 
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
+from server.domain.prompt_weights import parse, words
 from server.engine.families import compel_prompts
 from server.engine.families.base import Conditioning, Encoded
 from server.engine.families.compel_prompts import TextPart
-from server.engine.families.prompt_weights import parse, words
 from server.engine.families.prompts import PromptCache
 
 
