@@ -166,7 +166,7 @@ class Dispatcher:
         try:
             await self._runner.draw(active, due.index, worker)
         except WorkerDiedError as error:
-            if await self._runner.died(active, error):
+            if await self._runner.died(active, due.index, error):
                 self._queue.push(due)
         except AppError as error:
             await self._runner.finish(active, JobState.FAILED, error)
