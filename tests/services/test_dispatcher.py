@@ -91,3 +91,16 @@ async def test_a_job_whose_model_ends_every_worker_that_loads_it_fails_at_last(
     assert (row.state, row.deaths) == (JobState.FAILED, MAX_DEATHS)
     assert row.error is not None
     assert row.error.code == "worker-died"
+
+
+async def test_nobody_passes_a_suspect_that_waits_for_its_worker_to_be_empty(house: House) -> None:
+    await house.submit("first")
+    async with asyncio.timeout(20):
+        await house.worker.begun.wait()
+        await house.submit("suspect", deaths=1)
+        later = await house.submit("later")
+        await asyncio.sleep(0.1)
+        assert house.worker.prompts == ["first"]
+        house.worker.may_end.set()
+        await later.ended.wait()
+    assert house.worker.prompts == ["first", "suspect", "later"]
