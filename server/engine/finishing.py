@@ -30,6 +30,8 @@ _ENCODERS = 2
 class Finishing:
     """Threads beside the drawing one: a decoder, which has its own stream on a GPU, and encoders.
 
+    Previews have a thread of their own: each waits for the device, and a finished file should not.
+
     Args:
         device: where latents are.
         engine: what recipes say drew them.
@@ -52,6 +54,7 @@ class Finishing:
         self._last_words = last_words
         self._stream = _side_stream(device)
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._previewer = ThreadPoolExecutor(1, thread_name_prefix="previewer")
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._lacked_room: deque[Drawing] = deque()
 
@@ -64,7 +67,7 @@ class Finishing:
     def preview(self, row: Drawing) -> None:
         """Send a preview soon."""
         row.previewing = True
-        self._encoders.submit(self._preview, row)
+        self._previewer.submit(self._preview, row)
 
     def finish(self, row: Drawing) -> None:
         """Turn finished latents into a file, while the next ticks run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.autoencoders.vae import Decoder
+from diffusers.models.autoencoders.vae import Decoder, Encoder
 from PIL import Image
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -182,3 +183,27 @@ def test_an_error_in_company_ends_only_its_own_picture(ticking: Ticking) -> None
     failed = ended[2]
     assert isinstance(failed, DrawFailed)
     assert "RuntimeError" in failed.detail
+
+
+def test_slow_previews_hold_up_no_finished_picture(models: dict[str, EngineModel]) -> None:
+    ticking = Ticking(models, preview_interval_seconds=0.001)
+    finished = threading.Event()
+    late: list[torch.nn.Module] = []
+
+    def wait_for_it(module: torch.nn.Module, _: object) -> None:
+        if isinstance(module, Encoder) and not finished.wait(10):
+            late.append(module)
+
+    hook = register_module_forward_pre_hook(wait_for_it)
+    try:
+        for number in range(1, 4):
+            ticking.draw(number, seed=number, **LONG)
+        ticking.tick(8)
+        ticking.draw(4, **SHORT)
+        ticking.until_done(4)
+        finished.set()
+    finally:
+        hook.remove()
+    ticking.until_done(1, 2, 3)
+    ticking.close()
+    assert not late

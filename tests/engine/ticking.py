@@ -37,8 +37,11 @@ from tests.engine.drawing import request
 class Ticking:
     """A loop with a real socket to a listener that notes all it says."""
 
-    def __init__(self, models: dict[str, EngineModel]) -> None:
+    def __init__(
+        self, models: dict[str, EngineModel], preview_interval_seconds: float = 60
+    ) -> None:
         self._models = models
+        self._preview_interval_seconds = preview_interval_seconds
         self._ours, theirs = socket.socketpair()
         outbox = Outbox(theirs)
         self._inbox = Inbox(theirs, outbox)
@@ -56,7 +59,7 @@ class Ticking:
             draw=number,
             model=self._models[model],
             request=request(model=model, **values),
-            preview_interval_seconds=60,
+            preview_interval_seconds=self._preview_interval_seconds,
         )
         self._send(message, lambda: self._inbox.is_wanted(number))
 
