@@ -72,6 +72,7 @@ class Loop:
         self._residents = Residents(
             device,
             lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
+            self._let_go,
         )
         self._curves = Curves(
             hardware(device),
@@ -203,6 +204,11 @@ class Loop:
         if due and not row.previewing and not row.trajectory.is_done:
             row.previewed_at = now
             self._finishing.preview(row)
+
+    def _let_go(self) -> None:
+        """Wait until no picture that left the ticks holds on to a model or to memory."""
+        self._pace.settle()
+        self._finishing.settle()
 
     def _finish_what_lacked_room(self) -> None:
         while (row := self._finishing.without_room()) is not None:

@@ -24,13 +24,18 @@ class Residents:
     Args:
         device: where they are.
         on_change: called with the ids in memory and the one being loaded, if any.
+        let_go: called before memory is freed: waits for what other threads do with models.
     """
 
     def __init__(
-        self, device: torch.device, on_change: Callable[[tuple[str, ...], str | None], None]
+        self,
+        device: torch.device,
+        on_change: Callable[[tuple[str, ...], str | None], None],
+        let_go: Callable[[], None] = lambda: None,
     ) -> None:
         self._device = device
         self._on_change = on_change
+        self._let_go = let_go
         self._kept: OrderedDict[str, tuple[EngineModel, FamilyPipeline]] = OrderedDict()
 
     def get(self, model: EngineModel) -> FamilyPipeline:
@@ -43,7 +48,8 @@ class Residents:
         if self.holds(model):
             self._kept.move_to_end(model.id)
             return self._kept[model.id][1]
-        self._evict([model.id] if model.id in self._kept else [])
+        if model.id in self._kept:
+            self._evict([model.id])
         self._make_room(model)
         self._changed(loading=model.id)
         try:
@@ -91,6 +97,7 @@ class Residents:
             self._evict([next(iter(self._kept))])
 
     def _evict(self, model_ids: list[str]) -> None:
+        self._let_go()
         for model_id in model_ids:
             del self._kept[model_id]
         gc.collect()  # pipelines hold themselves in cycles
