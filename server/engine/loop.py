@@ -175,18 +175,20 @@ class Loop:
         use_threads_for(taken[0].family.parameter_count)
         self._pace.begin()
         stepped = self._forward.step(taken)
-        self._pace.end(lambda seconds: self._share(taken, stepped, seconds))
+        # Decided now: the seconds may come when the next forward has been launched.
+        is_whole = stepped == taken and self._forward.was_whole
+        self._pace.end(lambda seconds: self._share(taken, seconds, is_whole=is_whole))
         for row in stepped:
             self._tell(row)
         failed = [row for row in taken if row not in stepped]
         self._rows = [row for row in self._rows if row not in failed]
 
-    def _share(self, taken: list[Drawing], stepped: list[Drawing], seconds: float) -> None:
+    def _share(self, taken: list[Drawing], seconds: float, *, is_whole: bool) -> None:
         """Book a tick's seconds to its pictures, and learn from it if it was one whole forward."""
         rows = sum(row.rows for row in taken)
         for row in taken:
             row.device_seconds += seconds * row.rows / rows
-        if stepped == taken and self._forward.was_whole:
+        if is_whole:
             first = taken[0]
             self._curves.learn(first.message.model, str(first.trajectory.bucket), rows, seconds)
 
