@@ -30,7 +30,7 @@ def pictures(request: ResolvedRequest, sources: Sources) -> Pictures:
     if image is not None and mask is not None and mask.size != image.size:
         mask = mask.resize(image.size, Image.Resampling.BILINEAR)
     if image is not None and request.outpaint is not None:
-        image, mask = _widened(image, mask, request.outpaint)
+        image, mask = _widened(*_reduced(image, mask, request.outpaint, size), request.outpaint)
     decoded = (_decoded(data, "references", "RGB") for data in sources.references)
     return Pictures(
         image=None if image is None else _fit(image, size, Image.Resampling.LANCZOS),
@@ -49,6 +49,22 @@ def _decoded(data: bytes | None, parameter: str, mode: str) -> Image.Image | Non
         raise UnreadableImageError(
             f"the picture given as {parameter} cannot be read", parameter=parameter
         ) from error
+
+
+def _reduced(
+    image: Image.Image, mask: Image.Image | None, outpaint: Outpaint, size: tuple[int, int]
+) -> tuple[Image.Image, Image.Image | None]:
+    """Return both smaller where, widened, they would be far larger than `size`.
+
+    What is left is at least twice as fine as what is drawn; widened, a large upload would take
+    25 times its memory.
+    """
+    width = image.width * (1 + outpaint.left + outpaint.right)
+    height = image.height * (1 + outpaint.top + outpaint.bottom)
+    factor = int(min(width / size[0], height / size[1]) / 2)
+    if factor < 2:
+        return image, mask
+    return image.reduce(factor), None if mask is None else mask.reduce(factor)
 
 
 def _widened(
