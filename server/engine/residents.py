@@ -24,7 +24,8 @@ class Residents:
     Args:
         device: where they are.
         on_change: called with the ids in memory and the one being loaded, if any.
-        let_go: called before memory is freed: waits for what other threads do with models.
+        let_go: called before memory is freed or a model is loaded: waits for what other threads
+            do with models.
     """
 
     def __init__(
@@ -48,8 +49,7 @@ class Residents:
         if self.holds(model):
             self._kept.move_to_end(model.id)
             return self._kept[model.id][1]
-        if model.id in self._kept:
-            self._evict([model.id])
+        self._evict([model.id] if model.id in self._kept else [])
         self._make_room(model)
         self._changed(loading=model.id)
         try:
