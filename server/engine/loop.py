@@ -146,9 +146,9 @@ class Loop:
 
     def _begin(self, one: Waiting) -> None:
         asked, model = one.message.request, one.message.model
+        pictures = one.pictures.result()  # first: what cannot be read needs no model
         family = self._residents.get(model)
         use_threads_for(family.parameter_count)
-        pictures = one.pictures.result()
         trajectory = self._residents.with_room(
             model.id, lambda: family.prepare(asked, family.encode(asked), one.index, pictures)
         )

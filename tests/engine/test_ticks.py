@@ -23,7 +23,7 @@ from torch.nn.modules.module import (
 
 from server.domain.models import EngineModel
 from server.engine.families.base import Conditioning
-from server.engine.messages import DrawFailed, DrawPicture
+from server.engine.messages import DrawFailed, DrawPicture, Residents
 from tests.engine.ticking import Ticking, memory_for
 
 LONG: dict[str, Any] = {"num_inference_steps": 60}
@@ -272,3 +272,11 @@ def test_slow_previews_hold_up_no_finished_picture(models: dict[str, EngineModel
     ticking.until_done(1, 2, 3)
     ticking.close()
     assert not late
+
+
+def test_no_model_is_loaded_for_a_source_that_cannot_be_read(ticking: Ticking) -> None:
+    ticking.draw(1, image=b"no picture")
+    failed = ticking.until_done(1)[1]
+    assert isinstance(failed, DrawFailed)
+    assert failed.code == "unreadable-image"
+    assert not any(isinstance(message, Residents) for message in ticking.said)

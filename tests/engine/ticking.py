@@ -28,6 +28,7 @@ from server.engine.messages import (
     FromWorker,
     Known,
     Measured,
+    Sources,
     ToWorker,
 )
 from server.engine.outbox import Outbox
@@ -53,12 +54,15 @@ class Ticking:
         for work in (self._inbox.read_forever, outbox.send_forever):
             threading.Thread(target=work, daemon=True).start()
 
-    def draw(self, number: int, model: str = "tiny", **values: Any) -> None:
+    def draw(
+        self, number: int, model: str = "tiny", image: bytes | None = None, **values: Any
+    ) -> None:
         """Ask for pictures, and wait until the loop can see the request."""
         message = Draw(
             draw=number,
             model=self._models[model],
             request=request(model=model, **values),
+            sources=Sources(image=image),
             preview_interval_seconds=self._preview_interval_seconds,
         )
         self._send(message, lambda: self._inbox.is_wanted(number))
