@@ -30,6 +30,8 @@ _ENCODERS = 2
 class Finishing:
     """Threads beside the drawing one: a decoder, which has its own stream on a GPU, and encoders.
 
+    Previews have a thread of their own: each waits for the device, and a finished file should not.
+
     Args:
         device: where latents are.
         engine: what recipes say drew them.
@@ -52,6 +54,7 @@ class Finishing:
         self._last_words = last_words
         self._stream = _side_stream(device)
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._previewer = ThreadPoolExecutor(1, thread_name_prefix="previewer")
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._lacked_room: deque[Drawing] = deque()
 
@@ -64,12 +67,17 @@ class Finishing:
     def preview(self, row: Drawing) -> None:
         """Send a preview soon."""
         row.previewing = True
-        self._encoders.submit(self._preview, row)
+        self._previewer.submit(self._preview, row)
 
     def finish(self, row: Drawing) -> None:
         """Turn finished latents into a file, while the next ticks run."""
         launched = torch.cuda.current_stream().record_event() if self._stream else None
         self._decoder.submit(self._decode, row, launched)
+
+    def settle(self) -> None:
+        """Wait until nothing here uses a model; the drawing thread alone may call this."""
+        for user in (self._decoder, self._previewer):
+            user.submit(_nothing).result()
 
     def without_room(self) -> Drawing | None:
         """Return a picture that could not be decoded beside the ticks for want of memory."""
@@ -121,27 +129,41 @@ class Finishing:
         with torch.inference_mode():
             check_finite(row.trajectory.latents, row.message)
             pixels = row.family.decode(row.trajectory)
-        self._encoders.submit(self._encode, row, pixels)
+        # Without the row, which would keep its model in memory.
+        self._encoders.submit(
+            self._encode, row.message, row.index, pixels, row.started_at, row.device_seconds
+        )
 
-    def _encode(self, row: Drawing, pixels: torch.Tensor) -> None:
+    def _encode(
+        self,
+        message: Draw,
+        index: int,
+        pixels: torch.Tensor,
+        started_at: float,
+        device_seconds: float,
+    ) -> None:
         def work() -> None:
-            recipe = recipe_of(row.message, row.index, self._engine)
+            recipe = recipe_of(message, index, self._engine)
             data = encode_picture(pixels.numpy(), recipe)
             self._last_words.say(
                 DrawPicture(
-                    draw=row.draw,
-                    index=row.index,
+                    draw=message.draw,
+                    index=index,
                     data=data,
                     format=recipe.format,
                     width=pixels.shape[1],
                     height=pixels.shape[0],
                     recipe=recipe,
-                    duration_seconds=time.monotonic() - row.started_at,
-                    device_seconds=row.device_seconds,
+                    duration_seconds=time.monotonic() - started_at,
+                    device_seconds=device_seconds,
                 )
             )
 
-        self._last_words.guarded(row.message, row.index, work)
+        self._last_words.guarded(message, index, work)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _side_stream(device: torch.device) -> torch.cuda.Stream | None:

@@ -38,6 +38,9 @@ _CLASSES: Mapping[tuple[Family, Task], type[DiffusionPipeline]] = {
 # What a damaged, incomplete or foreign file makes the libraries raise.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
+# How the CPU, the CUDA driver (when it loads a kernel, say) and cuBLAS say that memory ran out.
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 T = TypeVar("T")
 
 
@@ -81,9 +84,9 @@ def _named(model: EngineModel, work: Callable[[], T]) -> T:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` means that memory ran out; on the CPU torch has no type for it."""
+    """Return whether `error` means that memory ran out; only torch's own allocator has a type."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
     )
 
 

@@ -26,6 +26,8 @@ class Residents:
         device: where they are.
         on_change: called with the ids in memory and the one being loaded, if any.
         load: makes a model of what the registry says of it.
+        let_go: called before memory is freed or a model is loaded: waits for what other threads
+            do with models.
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class Residents:
         device: torch.device,
         on_change: Callable[[tuple[str, ...], str | None], None],
         load: Load = load,
+        let_go: Callable[[], None] = lambda: None,
     ) -> None:
         self._device = device
         self._on_change = on_change
         self._load = load
+        self._let_go = let_go
         self._kept: OrderedDict[str, tuple[EngineModel, FamilyPipeline]] = OrderedDict()
 
     def get(self, model: EngineModel) -> FamilyPipeline:
@@ -97,6 +101,7 @@ class Residents:
             self._evict([next(iter(self._kept))])
 
     def _evict(self, model_ids: list[str]) -> None:
+        self._let_go()
         for model_id in model_ids:
             del self._kept[model_id]
         gc.collect()  # pipelines hold themselves in cycles

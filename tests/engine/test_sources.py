@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -82,3 +83,20 @@ def test_what_is_no_picture_is_named(name: str) -> None:
     with pytest.raises(UnreadableImageError, match=name) as refused:
         pictures(request(), Sources.model_validate({name: given}))
     assert refused.value.parameter == name
+
+
+def test_a_large_picture_is_widened_without_many_times_its_memory() -> None:
+    side = 1600
+    out = io.BytesIO()
+    Image.new("RGB", (side, side), "navy").save(out, "PNG")
+    asked = request(outpaint=Outpaint(left=2, top=2, right=2, bottom=2), width=160, height=160)
+    tracemalloc.start()
+    try:
+        found = pictures(asked, Sources(image=out.getvalue()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * side**2 * 3  # 25 times as many pixels would be far more
+    drawn_anew = np.asarray(found.mask) >= 128
+    assert drawn_anew.sum() == 160**2 - 32**2
+    assert not drawn_anew[64:96, 64:96].any()
