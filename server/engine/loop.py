@@ -84,7 +84,7 @@ class Loop:
         )
         self._pace = Pace(device)
         self._last_words = LastWords(inbox, outbox)
-        self._forward = Forward(self._residents, self._last_words)
+        self._forward = Forward(self._residents, self._last_words, self._let_go)
         self._finishing = Finishing(device, engine_of(device), inbox, outbox, self._last_words)
         self._waiting: list[Waiting] = []
         self._rows: list[Drawing] = []
@@ -210,10 +210,13 @@ class Loop:
             row.previewed_at = now
             self._finishing.preview(row)
 
-    def _let_go(self) -> None:
-        """Wait until no picture that left the ticks holds on to a model or to memory."""
+    def _let_go(self) -> bool:
+        """Wait until no picture that left the ticks holds on to a model or to memory.
+
+        Returns whether there was one.
+        """
         self._pace.settle()
-        self._finishing.settle()
+        return self._finishing.settle()
 
     def _finish_what_lacked_room(self) -> None:
         while (row := self._finishing.without_room()) is not None:

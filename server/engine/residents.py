@@ -35,7 +35,7 @@ class Residents:
         device: torch.device,
         on_change: Callable[[tuple[str, ...], str | None], None],
         load: Load = load,
-        let_go: Callable[[], None] = lambda: None,
+        let_go: Callable[[], object] = lambda: None,
     ) -> None:
         self._device = device
         self._on_change = on_change

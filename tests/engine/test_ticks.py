@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,6 +141,33 @@ def test_without_memory_for_all_rows_the_tick_halves_them_and_goes_on(ticking: T
         ticking.draw(10 + number, seed=number, num_inference_steps=20)
         alone = ticking.until_done(10 + number)[10 + number]
         assert np.abs(pixels(split[number]) - pixels(alone)).max() <= 1
+
+
+def test_memory_that_only_a_decoding_takes_is_waited_for(ticking: Ticking) -> None:
+    ran_out = threading.Event()
+    sizes: list[int] = []
+
+    def full_beside_a_decoding(module: torch.nn.Module, arguments: Any) -> None:
+        if isinstance(module, Decoder):
+            ran_out.wait(30)
+        if isinstance(module, UNet2DConditionModel):
+            sizes.append(len(arguments[0]))
+            if len(arguments[0]) == 4 and not ran_out.is_set():
+                ran_out.set()
+                raise torch.OutOfMemoryError("simulated")
+
+    hook = register_module_forward_pre_hook(full_beside_a_decoding)
+    try:
+        ticking.draw(1, **SHORT)
+        ticking.tick(4)
+        for number in (2, 3):
+            ticking.draw(number, seed=number, num_inference_steps=20)
+        ended = ticking.until_done(1, 2, 3)
+    finally:
+        hook.remove()
+    first = sizes.index(4)
+    assert sizes[first : first + 2] == [4, 4]  # whole again, not halved
+    assert all(isinstance(said, DrawPicture) for said in ended.values())
 
 
 def test_a_picture_that_fits_not_even_alone_fails_alone(ticking: Ticking) -> None:
