@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
