@@ -99,8 +99,11 @@ class Visitor:
         self.wait_state("done")
 
     def go(self, place: str) -> None:
-        """Open one of the four places."""
-        self.page.get_by_role("navigation", name="Main").get_by_role("link", name=place).click()
+        """Open one of the four places, and wait until it is shown."""
+        link = self.page.get_by_role("navigation", name="Main").get_by_role("link", name=place)
+        link.click()
+        # Else the next click may find a button of the place that is being left.
+        expect(link).to_have_attribute("aria-current", "page")
 
     def faults(self) -> list[str]:
         """What axe finds wrong: rule and elements."""
