@@ -38,7 +38,7 @@ def measure(model: EngineModel, asked: ResolvedRequest, pictures: int) -> Figure
             forwards.append(sum(inside))
     looping.close()
     return Figure(
-        what=f"a tick of {pictures} besides the network's forward",
+        what=f"a tick with {pictures} pictures under way, besides the network's forward",
         value=round(median(outside) * 1000, 2),
         unit="ms",
         goal=None,

@@ -6,6 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from server.domain.models import EngineModel
@@ -15,6 +16,9 @@ MOST_ROWS = 16  # of one forward; beyond, no device gains and every cancel waits
 _SAMPLES = 3
 # Below this gain a larger forward only makes everyone wait for everyone.
 _WORTH = 0.97
+# The average picture may be this much later than one after the other would be: what the last ones
+# gain is far more, and decoding beside the ticks more than makes up for it.
+_BEARABLE = 1.05
 _LOOK_AGAIN = 64  # one tick in so many is in a size that was not measured for long
 _NEWS = 0.2  # a settled time that changes by less need not be kept anew
 _LIMIT_SECONDS = 300.0
@@ -63,7 +67,11 @@ class RowCurve:
         self._ticks += 1
         if self._ticks % _LOOK_AGAIN == 0:
             return min(known, key=lambda count: self._measured_at.get(sizes[count - 1], 0))
-        return min(known, key=lambda count: self._mean_completion(sizes, count, len(rows)))
+        ends = {count: self._completions(sizes, count, len(rows)) for count in known}
+        # One after the other is the measure of what is allowed.
+        bearable = ends[known[0]].mean * _BEARABLE
+        allowed = [count for count in known if ends[count].mean <= bearable]
+        return min(allowed, key=lambda count: (ends[count].last, ends[count].mean))
 
     def learn(self, rows: int, seconds: float) -> float | None:
         """Take in how long a forward took; returns the size's time when that is news."""
@@ -106,18 +114,33 @@ class RowCurve:
         size = next((size for size in sizes if size not in self._settled), None)
         if size is None:
             return []
-        per_row = [self._settled[known] / known for known in sorted(self._settled) if known < size]
-        return [size] if per_row[-1] <= _WORTH * min(per_row[:-1]) else []
+        return [size] if self._still_gains(size) else []
 
-    def _mean_completion(self, sizes: Sequence[int], count: int, waiting: int) -> float:
-        """Return the mean time until equal pictures have each one step, `count` at a time."""
+    def _still_gains(self, size: int) -> bool:
+        """Return whether the largest size below `size` gained over one of half its rows.
+
+        Neighbouring sizes differ by less than the machine's noise; doubled ones do not.
+        """
+        last = max(known for known in self._settled if known < size)
+        half = max((known for known in self._settled if 2 * known <= last), default=None)
+        if half is None:
+            return True
+        return self._settled[last] / last <= _WORTH * self._settled[half] / half
+
+    def _completions(self, sizes: Sequence[int], count: int, waiting: int) -> _Completions:
+        """Return when equal pictures would have a step each, `count` at a time."""
         groups = -(-waiting // count)
-        done = sum(group * min(count, waiting - (group - 1) * count) for group in _upto(groups))
-        return self._settled[sizes[count - 1]] * done / waiting
+        done = sum(
+            group * min(count, waiting - (group - 1) * count) for group in range(1, groups + 1)
+        )
+        seconds = self._settled[sizes[count - 1]]
+        return _Completions(mean=seconds * done / waiting, last=seconds * groups)
 
 
-def _upto(groups: int) -> range:
-    return range(1, groups + 1)
+@dataclass(frozen=True, slots=True)
+class _Completions:
+    mean: float
+    last: float
 
 
 class Curves:
