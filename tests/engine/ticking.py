@@ -28,6 +28,7 @@ from server.engine.messages import (
     FromWorker,
     Known,
     Measured,
+    Pong,
     Sources,
     ToWorker,
 )
@@ -43,16 +44,18 @@ class Ticking:
     ) -> None:
         self._models = models
         self._preview_interval_seconds = preview_interval_seconds
-        self._ours, theirs = socket.socketpair()
-        outbox = Outbox(theirs)
-        self._inbox = Inbox(theirs, outbox)
+        self._ours, self._theirs = socket.socketpair()
+        self._outbox = outbox = Outbox(self._theirs)
+        self._inbox = Inbox(self._theirs, outbox)
         self._loop = Loop(self._inbox, outbox, torch.device("cpu"))
         self.said: list[FromWorker] = []
         self._some = threading.Condition()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-        for work in (self._inbox.read_forever, outbox.send_forever):
-            threading.Thread(target=work, daemon=True).start()
+        self._threads = [
+            threading.Thread(target=work, daemon=True)
+            for work in (self._listen, self._inbox.read_forever, outbox.send_forever)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def draw(
         self, number: int, model: str = "tiny", image: bytes | None = None, **values: Any
@@ -109,8 +112,11 @@ class Ticking:
 
     def close(self) -> None:
         self._ours.shutdown(socket.SHUT_RDWR)  # both readers end, as when the server is gone
-        self._listener.join(10)
+        self._outbox.put(Pong(number=0, stalled_seconds=0))  # and so does the sender
+        for thread in self._threads:
+            thread.join(10)
         self._ours.close()
+        self._theirs.close()
 
     def _send(self, message: ToWorker, seen: Callable[[], bool]) -> None:
         self._ours.sendall(wire.encode(message))
