@@ -28,9 +28,11 @@ class LowRank:
         return self.down.shape[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Adapter:
     """All layers that one file changes, by component and module path.
+
+    Two are equal only if they are one: a file is read once, and caches go by that.
 
     Attributes:
         components: such as unet, transformer, text_encoder or text_encoder_2, each with its
