@@ -22,15 +22,10 @@ def part(mix: Mix, component: str) -> Mix:
     )
 
 
-def seat_rank(mix: Mix) -> int:
-    """Return the rank of the seat that `mix` needs.
-
-    Raises:
-        RequestRefusedError: its adapters' ranks together are above the largest.
-    """
-    components = {name for adapter, _ in mix for name in adapter.components}
-    needed = max((rank_of(part(mix, name), name) for name in components), default=0)
-    return bucket(needed)
+def check_rank(mix: Mix) -> None:
+    """Raise RequestRefusedError if `mix` has more rank than the largest seat, in any component."""
+    for name in {name for adapter, _ in mix for name in adapter.components}:
+        bucket(rank_of(part(mix, name), name))
 
 
 def rank_of(mix: Mix, component: str) -> int:

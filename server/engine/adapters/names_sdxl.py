@@ -38,21 +38,22 @@ def other_names(path: str, paths: Container[str]) -> Iterable[str]:
         part, number, inner = rest.split(".", 2)
         place = 2 * int(number) + (part == "attentions")
         yield f"middle_block.{place}.{_IN_RESNET.get(inner, inner)}"
-        return
+    elif kind in ("down_blocks", "up_blocks"):
+        yield _in_block(kind, rest, paths)
+
+
+def _in_block(kind: str, rest: str, paths: Container[str]) -> str:
     block, part, number, inner = rest.split(".", 3)
     first = _first(kind, int(block), paths)
-    inner = _IN_RESNET.get(inner, inner)
-    match kind, part:
-        case "down_blocks", "downsamplers":
-            yield f"input_blocks.{first + _resnets(kind, block, paths)}.0.op"
-        case "down_blocks", _:
-            yield f"input_blocks.{first + int(number)}.{int(part == 'attentions')}.{inner}"
-        case "up_blocks", "upsamplers":
-            last = first + _resnets(kind, block, paths) - 1
-            beside = 1 + _has_attention(block, paths)
-            yield f"output_blocks.{last}.{beside}.conv"
-        case "up_blocks", _:
-            yield f"output_blocks.{first + int(number)}.{int(part == 'attentions')}.{inner}"
+    last = first + _resnets(kind, block, paths) - 1
+    match part:
+        case "downsamplers":
+            return f"input_blocks.{last + 1}.0.op"
+        case "upsamplers":
+            return f"output_blocks.{last}.{1 + _has_attention(block, paths)}.conv"
+    theirs = "input_blocks" if kind == "down_blocks" else "output_blocks"
+    place = first + int(number)
+    return f"{theirs}.{place}.{int(part == 'attentions')}.{_IN_RESNET.get(inner, inner)}"
 
 
 def _first(kind: str, block: int, paths: Container[str]) -> int:

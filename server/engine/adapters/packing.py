@@ -66,7 +66,7 @@ class PackedLayers(Mapping[str, LowRank]):
 
     def __getitem__(self, path: str) -> LowRank:
         rank, inputs = self._shapes[path]
-        down = self.matrix[:rank, self.layout.down[path]].unflatten(1, inputs)
+        down = self.matrix[:rank, self.layout.down[path]].view(rank, *inputs)
         up = self.matrix[:rank, self.layout.up[path]].mT
         return LowRank(down, up.reshape(*up.shape, *(1 for _ in inputs[1:])), self._scales[path])
 
