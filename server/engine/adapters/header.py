@@ -25,6 +25,7 @@ _DTYPES: Mapping[str, torch.dtype] = {
     "F8_E4M3": torch.bfloat16,
     "F8_E5M2": torch.bfloat16,
 }
+_WHOLE_NUMBERS = ("I64", "I32")  # as which some files have their alphas
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class AdapterFile:
         Raises:
             AdapterError: some of its numbers are none.
         """
-        dtype = _DTYPES[self._file.get_slice(name).get_dtype()]
+        dtype = _DTYPES.get(self._file.get_slice(name).get_dtype(), torch.float64)
         tensor: torch.Tensor = self._file.get_tensor(name).to(dtype)
         if not bool(torch.isfinite(tensor).all()):
             raise AdapterError(f"'{_shown(name)}' has infinite numbers; the file is spoilt")
@@ -97,9 +98,10 @@ def _header(file: Any) -> Header:  # noqa: ANN401
     shapes = {}
     for name in names:
         facts = file.get_slice(name)
-        if facts.get_dtype() not in _DTYPES:
-            raise AdapterError(f"'{_shown(name)}' holds {facts.get_dtype()}, which are no weights")
-        shapes[name] = tuple(facts.get_shape())
+        dtype, shape = facts.get_dtype(), tuple(facts.get_shape())
+        if dtype not in _DTYPES and not (dtype in _WHOLE_NUMBERS and shape in ((), (1,))):
+            raise AdapterError(f"'{_shown(name)}' holds {dtype}, which are no weights")
+        shapes[name] = shape
     return Header(shapes, file.metadata() or {})
 
 

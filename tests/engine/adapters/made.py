@@ -75,7 +75,7 @@ def peft(made: Adapter) -> Tensors:
 
 def kohya(made: Adapter, prefixes: Mapping[str, str]) -> Tensors:
     """Return underscored names with down, up and alpha."""
-    tensors = {}
+    tensors: Tensors = {}
     for component, layers in made.components.items():
         for path, layer in layers.items():
             name = prefixes[component] + path.replace(".", "_")
