@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from server.engine.adapters import names_sdxl
 from server.engine.adapters.adapter import Adapter, LowRank
 from server.engine.adapters.layers import layers_of
 
@@ -81,6 +82,19 @@ def kohya(made: Adapter, prefixes: Mapping[str, str]) -> Tensors:
             name = prefixes[component] + path.replace(".", "_")
             tensors |= down_up_alpha(name, layer)
     return tensors
+
+
+SDXL_KOHYA = {"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}
+
+
+def released_sdxl(made: Adapter) -> Tensors:
+    """Return what kohya writes for SDXL: its UNet has the blocks of the first release."""
+    layers = made.components["unet"]
+    unet = {}
+    for path, layer in layers.items():
+        *_, name = names_sdxl.other_names(path, layers)
+        unet[name] = layer
+    return kohya(Adapter({**made.components, "unet": unet}), SDXL_KOHYA)
 
 
 def down_up_alpha(name: str, layer: LowRank) -> Tensors:

@@ -45,7 +45,6 @@ def _same(ours: Adapter, theirs: Adapter) -> None:
             torch.testing.assert_close(made.change(layer), made.change(theirs_layer))
 
 
-SDXL_KOHYA = {"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}
 COMFY_TEXT = {
     "text_encoder": "text_encoders.clip_l.transformer.",
     "text_encoder_2": "text_encoders.clip_g.transformer.",
@@ -89,7 +88,8 @@ SDXL_FORMS: dict[str, Callable[[Adapter], Tensors]] = {
         made.peft(adapter), ("unet.", "base_model.model."), (".weight", ".default.weight")
     ),
     "bare": lambda adapter: _renamed(made.peft(adapter), ("unet.", "")),
-    "kohya, diffusers' blocks": lambda adapter: made.kohya(adapter, SDXL_KOHYA),
+    "kohya": made.released_sdxl,
+    "kohya, diffusers' blocks": lambda adapter: made.kohya(adapter, made.SDXL_KOHYA),
     "comfy, diffusers' blocks": lambda adapter: _renamed(
         made.peft(adapter),
         ("unet.", "diffusion_model."),
@@ -304,7 +304,7 @@ def test_what_cannot_be_drawn_with_is_named(sdxl: Networks, tmp_path: Path, case
 def test_an_adapter_for_sdxl_is_not_for_flux(
     sdxl: Networks, flux: Networks, tmp_path: Path
 ) -> None:
-    path = made.written(made.kohya(made.adapter(sdxl, 1), SDXL_KOHYA), tmp_path)
+    path = made.written(made.kohya(made.adapter(sdxl, 1), made.SDXL_KOHYA), tmp_path)
     with pytest.raises(AdapterError, match="this adapter is for SDXL, the model is FLUX"):
         read_adapter(path, Family.FLUX, flux)
 
