@@ -46,3 +46,9 @@ class Adapter:
     def rank(self) -> int:
         """The largest rank of any layer."""
         return max(layer.rank for layers in self.components.values() for layer in layers.values())
+
+    @property
+    def size_bytes(self) -> int:
+        """What the numbers of all layers take."""
+        every = (layer for layers in self.components.values() for layer in layers.values())
+        return sum(layer.down.nbytes + layer.up.nbytes for layer in every)

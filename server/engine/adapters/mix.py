@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable
 
 from server.domain.errors import RequestRefusedError
 from server.engine.adapters.adapter import Adapter
+from server.engine.adapters.packing import rank_of_layers
 
 RANKS = (16, 32, 64, 128)  # of a seat: few sizes, so that few shapes are ever seen
 
@@ -30,9 +31,7 @@ def check_rank(mix: Mix) -> None:
 
 def rank_of(mix: Mix, component: str) -> int:
     """Return the sum of the ranks that the adapters of `mix` have in `component`."""
-    return sum(
-        max(layer.rank for layer in adapter.components[component].values()) for adapter, _ in mix
-    )
+    return sum(rank_of_layers(adapter.components[component]) for adapter, _ in mix)
 
 
 def bucket(rank: int) -> int:

@@ -35,6 +35,22 @@ class Layout:
             if part == 0:
                 self.downs_width = place
         self.width = place
+        self._sizes = self._section_sizes()
+
+    def parts(self, rows: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the down and the up part of each layer, in order, as views of (..., width)."""
+        sections = torch.split(rows, self._sizes, dim=-1)[::2]
+        count = len(self.widths)
+        return list(zip(sections[:count], sections[count:], strict=True))
+
+    def _section_sizes(self) -> list[int]:
+        """Return the sizes of all parts, and of the gap after each."""
+        spans = [*self.down.values(), *self.up.values()]
+        ends = [*(span.start for span in spans), self.width][1:]
+        sizes = []
+        for span, end in zip(spans, ends, strict=True):
+            sizes += [span.stop - span.start, end - span.stop]
+        return sizes
 
     def columns(self, paths: Iterable[str]) -> torch.Tensor:
         """Return the columns of the layers at `paths`: their down parts, then their up parts."""
@@ -96,6 +112,13 @@ class PackedLayers(Mapping[str, LowRank]):
 def packed(layers: Mapping[str, LowRank]) -> PackedLayers:
     """Return `layers` as one matrix; what is one already stays as it is."""
     return layers if isinstance(layers, PackedLayers) else PackedLayers(layers)
+
+
+def rank_of_layers(layers: Mapping[str, LowRank]) -> int:
+    """Return the largest rank of `layers`, without looking at each where they are packed."""
+    if isinstance(layers, PackedLayers):
+        return len(layers.matrix)
+    return max(layer.rank for layer in layers.values())
 
 
 def _widths(layer: LowRank) -> tuple[int, int]:

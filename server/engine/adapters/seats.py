@@ -100,9 +100,8 @@ class Seats:
     def _layout_of(self, mixes: Sequence[Mix]) -> Layout:
         """Return a layout of all layers that `mixes` change: the present one, if it is."""
         widths: dict[str, tuple[int, int]] = {}
-        for mix in mixes:
-            for adapter, _ in mix:
-                widths |= packed(adapter.components[self._component]).layout.widths
+        for adapter in {adapter for mix in mixes for adapter, _ in mix}:
+            widths |= packed(adapter.components[self._component]).layout.widths
         return self._layout if widths.keys() == self._layout.widths.keys() else Layout(widths)
 
     def _adopt(self, layout: Layout) -> None:
@@ -122,9 +121,10 @@ class Seats:
     def _pairs_of(self, buffer: torch.Tensor) -> list[Pair]:
         """Return each layer's part of `buffer`, in the number format that the layer has."""
         pairs = []
-        for path, hook in zip(self._layout.widths, self._hooks, strict=True):
-            down, up = buffer[..., self._layout.down[path]], buffer[..., self._layout.up[path]]
-            pairs.append((down.to(hook.dtype), up.to(hook.dtype)))
+        for hook, (down, up) in zip(self._hooks, self._layout.parts(buffer), strict=True):
+            if down.dtype != hook.dtype:
+                down, up = down.to(hook.dtype), up.to(hook.dtype)
+            pairs.append((down, up))
         return pairs
 
     def _filled(self, mixes: Sequence[Mix]) -> torch.Tensor:

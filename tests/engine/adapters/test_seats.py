@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from server.domain.errors import RequestRefusedError
+from server.domain.models import Family
 from server.engine import tiny
 from server.engine.adapters.adapter import Adapter
-from server.engine.adapters.copies import Copies
 from server.engine.adapters.mix import Mix
+from server.engine.adapters.reading import read_adapter
 from server.engine.adapters.seats import Seats
 from tests.engine.adapters import made
 
@@ -280,35 +280,7 @@ def _hooks(module: nn.Module) -> int:
     return sum(len(vars(each)["_forward_hooks"]) for each in module.modules())
 
 
-def test_copies_keep_to_their_budget() -> None:
-    parts = {"net": nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64))}
-    first, second, third = (made.adapter(parts, seed, rank=4) for seed in range(3))
-    one = 4 * 2 * (64 + 64) * 4
-    copies = Copies("net", 2 * one)
-    cpu = torch.device("cpu")
-    kept = copies.get(first, cpu, torch.float32)
-    copies.get(second, cpu, torch.float32)
-    assert copies.get(first, cpu, torch.float32) is kept
-    copies.get(third, cpu, torch.float32)  # the second goes
-    assert copies.get(first, cpu, torch.float32) is kept
-    assert copies.size_bytes == 2 * one
-
-
-def test_a_copy_goes_with_its_adapter() -> None:
-    parts = {"net": nn.Linear(8, 8)}
-    copies = Copies("net", 2**20)
-    adapter = made.adapter({"net": nn.Sequential(parts["net"])}, 1)
-    copies.get(adapter, torch.device("cpu"), torch.float32)
-    assert copies.size_bytes > 0
-    del adapter
-    gc.collect()
-    assert copies.size_bytes == 0
-
-
 def test_a_mix_is_seated_without_its_file(network: Network, tmp_path: Path) -> None:
-    from server.domain.models import Family
-    from server.engine.adapters.reading import read_adapter
-
     parts = {network.component: network.module}
     path = made.written(made.peft(made.adapter(parts, 12)), tmp_path)
     family = Family.SDXL if network.component == "unet" else Family.FLUX
