@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import cycle
 from statistics import median
 from typing import Any
 
@@ -128,18 +127,11 @@ def swap(bench: Bench) -> Figure:
     """Time from one character to another: writing its seat, and what the first time adds."""
     seats = Seats(bench.network, "unet")
     characters = bench.adapters(4, 16)
-
-    def seat(adapter: Adapter) -> float:
-        def work() -> None:
-            with seats.use([((adapter, 1.0),)] * ROWS):
-                pass
-
-        return bench.milliseconds(work)
-
-    first = [seat(adapter) for adapter in characters]
-    again = [seat(adapter) for adapter, _ in zip(cycle(characters), range(40), strict=False)]
-    same = [seat(characters[0]) for _ in range(20)][1:]
-    widest = [_seat_all(bench, seats, characters, turn) for turn in range(20)]
+    alone: list[list[Mix]] = [[((each, 1.0),)] * ROWS for each in characters]
+    first = [_seated(bench, seats, mixes) for mixes in alone]
+    again = [_seated(bench, seats, alone[turn % 4]) for turn in range(40)]
+    same = [_seated(bench, seats, alone[0]) for _ in range(20)]
+    all_change = [_seated(bench, seats, _four(characters, turn)) for turn in range(20)]
     seats.clear()
     return Figure(
         what="change of the character of a forward",
@@ -148,8 +140,8 @@ def swap(bench: Bench) -> Figure:
         goal=_goal(bench, SWAP_GOAL_MS),
         detail={
             "the first time": _rounded(median(first[1:])),
-            "no change": _rounded(median(same)),
-            "16 rows, 4 characters, all change": _rounded(median(widest)),
+            "no change": _rounded(median(same[1:])),
+            "16 rows, 4 characters, all change": _rounded(median(all_change)),
             "layers": len(characters[0].components["unet"]),
             "MiB of one": _rounded(characters[0].size_bytes / 2**20),
         },
@@ -160,7 +152,6 @@ def many(bench: Bench) -> Iterator[Figure]:
     """Time forwards with several characters in flight against one with none."""
     for rank in RANKS:
         characters = bench.adapters(ROWS, rank)
-        # As guided pictures come: every other row has the mix of the one before.
         ways: dict[str, list[Mix]] = {
             f"{count} characters": [
                 ((characters[row * count // ROWS], 1.0),) for row in range(ROWS)
@@ -168,18 +159,24 @@ def many(bench: Bench) -> Iterator[Figure]:
             for count in (1, 4, 8, 16)
         }
         times = _in_turn(bench, {"no seats": None, "none": [()] * ROWS, **ways})
-        none = times["none"]
-        yield Figure(
-            what=f"16 characters in flight at rank {rank}, against none",
-            value=_percent(times["16 characters"], none),
-            unit="%",
-            goal=_goal(bench, MANY_GOAL_PERCENT if rank == RANKS[0] else None),
-            detail={
-                **{f"{way}, %": _percent(times[way], none) for way in ways},
-                "none, ms": _rounded(none),
-                "seats without a mix against no seats, %": _percent(none, times["no seats"]),
+        yield _against_none(bench, rank, times)
+
+
+def _against_none(bench: Bench, rank: int, times: Mapping[str, float]) -> Figure:
+    none = times["none"]
+    return Figure(
+        what=f"16 characters in flight at rank {rank}, against none",
+        value=_percent(times["16 characters"], none),
+        unit="%",
+        goal=_goal(bench, MANY_GOAL_PERCENT if rank == RANKS[0] else None),
+        detail={
+            **{
+                f"{way}, %": _percent(took, none) for way, took in times.items() if way[0].isdigit()
             },
-        )
+            "none, ms": _rounded(none),
+            "seats without a mix against no seats, %": _percent(none, times["no seats"]),
+        },
+    )
 
 
 def fused(bench: Bench) -> Figure:
@@ -207,9 +204,13 @@ def fused(bench: Bench) -> Figure:
     )
 
 
-def _seat_all(bench: Bench, seats: Seats, characters: list[Adapter], turn: int) -> float:
-    """Return the milliseconds that seating all characters takes, each elsewhere than before."""
-    mixes: list[Mix] = [((characters[(row // 4 + turn) % 4], 1.0),) for row in range(ROWS)]
+def _four(characters: list[Adapter], turn: int) -> list[Mix]:
+    """Return the mixes of ROWS rows with four characters, each turn elsewhere."""
+    return [((characters[(row // 4 + turn) % 4], 1.0),) for row in range(ROWS)]
+
+
+def _seated(bench: Bench, seats: Seats, mixes: list[Mix]) -> float:
+    """Return the milliseconds until `mixes` are in their seats."""
 
     def work() -> None:
         with seats.use(mixes):

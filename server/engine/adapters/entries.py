@@ -25,7 +25,7 @@ _UP = (
 )
 _ALPHA = (".alpha",)
 _PARTS: Mapping[str, tuple[str, ...]] = {"down": _DOWN, "up": _UP, "alpha": _ALPHA}
-# Kinds that are something else than two matrices; by a part of a key that only they have.
+# Kinds that are something else than two matrices, by how a part of a key begins or what it is.
 _OTHER_KINDS: Mapping[str, str] = {
     "dora_scale": "DoRA",
     "lora_magnitude_vector": "DoRA",
@@ -33,16 +33,14 @@ _OTHER_KINDS: Mapping[str, str] = {
     "hada_": "LoHa",
     "oft_": "OFT",
     "boft_": "BOFT",
-    "lora_mid.": "LoCon with a Tucker core",
-    "glora": "GLoRA",
+    "lora_mid": "LoCon with a Tucker core",
     "lora_embedding_": "LoRA of embeddings",
-    "lora_A.bias": "LoRA with biases",
-    "lora_B.bias": "LoRA with biases",
-    "lora_down.bias": "LoRA with biases",
-    "lora_up.bias": "LoRA with biases",
-    ".diff_b": "LoRA with whole differences",
-    ".diff": "LoRA with whole differences",
-    ".set_weight": "LoRA with whole weights",
+}
+_OTHER_ENDINGS: Mapping[str, str] = {
+    "bias": "LoRA with biases",
+    "diff": "LoRA with whole differences",
+    "diff_b": "LoRA with whole differences",
+    "set_weight": "LoRA with whole weights",
 }
 
 
@@ -86,12 +84,19 @@ def entries_of(names: Iterable[str]) -> list[Entry]:
 def refuse_other_kinds(names: Iterable[str]) -> None:
     """Raise AdapterError if `names` are of a kind that is not drawn with."""
     for name in names:
-        for mark, kind in _OTHER_KINDS.items():
-            if mark in name:
-                raise AdapterError(
-                    f"this adapter is a {kind} ('{name}'); LoRA and LoCon are drawn with, and "
-                    "other kinds can be converted to LoRA by the programs that made them"
-                )
+        kind = _other_kind(name.split("."))
+        if kind is not None:
+            raise AdapterError(
+                f"this adapter is a {kind} ('{name[:120]}'); LoRA and LoCon are drawn with, and "
+                "other kinds can be converted to LoRA by the programs that made them"
+            )
+
+
+def _other_kind(parts: list[str]) -> str | None:
+    for mark, kind in _OTHER_KINDS.items():
+        if any(part.startswith(mark) for part in parts):
+            return kind
+    return _OTHER_ENDINGS.get(parts[-1])
 
 
 def listed(names: list[str]) -> str:

@@ -21,7 +21,7 @@ from server.engine.adapters.hooks import Pair, SeatHook
 from server.engine.adapters.mix import Mix, bucket, key, part, rank_of
 from server.engine.adapters.packing import Layout, packed
 
-_BUDGET_BYTES = 2 * 2**30  # FLUX at rank 16: about 150 MiB an adapter
+_BUDGET_BYTES = 2 * 2**30  # all layers of FLUX at rank 16: about 170 MB
 
 
 class Seats:

@@ -17,6 +17,7 @@ from server.engine.adapters.layers import layers_of
 
 Wanted = Callable[[str], bool]
 Tensors = dict[str, torch.Tensor]
+Networks = Mapping[str, nn.Module]
 
 TEXT = ("text_encoder", "text_encoder_2")
 
@@ -123,3 +124,22 @@ def load_with_diffusers(pipeline: Any, tensors: Tensors | Path, name: str) -> No
 def change(layer: LowRank) -> torch.Tensor:
     """Return what is added to the layer's weights, as (out, in)."""
     return layer.scale * layer.up.flatten(1).float() @ layer.down.flatten(1).float()
+
+
+def renamed(tensors: Tensors, *changes: tuple[str, str]) -> Tensors:
+    renamed = {}
+    for name, tensor in tensors.items():
+        for old, new in changes:
+            name = name.replace(old, new)
+        renamed[name] = tensor
+    return renamed
+
+
+QUERY = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+def query(rank: int = 4, inputs: int = 32, outputs: int = 32) -> Tensors:
+    return {
+        f"{QUERY}.lora_A.weight": torch.ones(rank, inputs),
+        f"{QUERY}.lora_B.weight": torch.ones(outputs, rank),
+    }
