@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import health, overhead, start
+from bench import engine, health, overhead, start
 from bench.figures import Results, results
 from bench.server import Running, serving, wait_until_ready
 from bench.table import RESULTS, page, write_page
@@ -32,6 +33,8 @@ def main() -> None:
 def measure(data_dir: Path) -> Results:
     """Return all figures, measured in `data_dir`."""
     load = os.getloadavg()[0]
+    _say("Drawing with the step engine and with the bare pipeline")
+    engine_figures = asyncio.run(engine.measure(data_dir))
     _say("Starting servers")
     figures = start.measure(data_dir)
     with serving(data_dir) as server:
@@ -41,6 +44,7 @@ def measure(data_dir: Path) -> Results:
         figures += overhead.measure(server, _folder(data_dir, model))
         _say("Asking for health under load")
         figures += health.measure(server)
+    figures += engine_figures
     return results(device, model, round(load, 1), figures)
 
 

@@ -1,18 +1,15 @@
 """The step engine against the bare pipeline, called for one request after the other.
 
-`python -m bench.engine [--rounds N]`. Both draw the same requests in turn, in one run.
+Both draw the same requests in turn, in one run, in a process each, with one thread.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 
+from bench import ticks
 from bench.figures import Figure
 from bench.rivals import Rival, pipeline, request, worker
 from server.domain.images import ResolvedRequest
@@ -21,16 +18,6 @@ from server.engine.schedulers import SCHEDULERS
 
 STORYBOOK = Path("server/assets/storybook-xl")
 _PROMPTS = ("a red cat", "a blue robot", "a green frog", "a teal bear", "a pink owl", "a fox")
-
-
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        for figure in asyncio.run(measure(Path(scratch), arguments.rounds)):
-            print(figure.what, figure.value, figure.unit, figure.detail)
 
 
 def storybook() -> EngineModel:
@@ -45,7 +32,7 @@ def storybook() -> EngineModel:
     )
 
 
-async def measure(scratch: Path, rounds: int) -> tuple[Figure, ...]:
+async def measure(scratch: Path, rounds: int = 9) -> tuple[Figure, ...]:
     """Return all figures."""
     model = storybook()
     async with worker(model) as ours, pipeline(STORYBOOK, scratch, 1) as bare:
@@ -59,6 +46,10 @@ async def measure(scratch: Path, rounds: int) -> tuple[Figure, ...]:
             await compared.many("eight mixed requests", mixed(model)),
             await compared.short(request(model, 64, num_inference_steps=4), long(model)),
             *await compared.equal([request(model, 64, seed=seed) for seed in range(8)]),
+            *(
+                ticks.measure(model, request(model, 64, num_inference_steps=60), pictures)
+                for pictures in (1, 4)
+            ),
         )
 
 
@@ -140,9 +131,12 @@ def _late(done: Sequence[float]) -> float:
 
 
 def _ratio(what: str, value: float, goal: float, detail: dict[str, float]) -> Figure:
-    print(f"{what}: {value:.2f} (goal {goal})", file=sys.stderr, flush=True)
-    return Figure(what=what, value=round(value, 2), unit="x", goal=goal, detail=detail)
-
-
-if __name__ == "__main__":
-    main()
+    rounded = {name: round(number, 1) for name, number in detail.items()}
+    return Figure(
+        what=what,
+        value=round(value, 2),
+        unit="x",
+        goal=goal,
+        detail=rounded,
+        more_is_better=True,
+    )

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Figure(BaseModel):
-    """One measured value. `goal` is the most it should be; None: no goal was set."""
+    """One measured value.
+
+    `goal` is the most it should be, or the least where `more_is_better`; None: no goal was set.
+    `floor` is what arithmetic alone allows on the device, where it is known.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,11 +25,15 @@ class Figure(BaseModel):
     unit: str
     goal: float | None
     detail: dict[str, float]
+    more_is_better: bool = False
+    floor: float | None = None
 
     @property
     def is_met(self) -> bool:
         """True when the goal is met or there is none."""
-        return self.goal is None or self.value <= self.goal
+        if self.goal is None:
+            return True
+        return self.value >= self.goal if self.more_is_better else self.value <= self.goal
 
 
 class Machine(BaseModel):
@@ -72,11 +80,19 @@ def results(device: str, model: str, load: float, figures: tuple[Figure, ...]) -
     """Return today's run."""
     return Results(
         measured_on=f"{datetime.now(UTC):%Y-%m-%d}",
-        greenroom=version("greenroom"),
+        greenroom=greenroom_version(),
         machine=this_machine(device, load),
         model=model,
         figures=figures,
     )
+
+
+def greenroom_version() -> str:
+    """Return our version, or `source` in a checkout that is not installed."""
+    try:
+        return version("greenroom")
+    except PackageNotFoundError:
+        return "source"
 
 
 def _processor() -> str:

@@ -54,7 +54,8 @@ Greenroom {run.greenroom}, model `{run.model}` on {machine.device}, {run.measure
 
 
 def _row(figure: Figure) -> str:
-    goal = "" if figure.goal is None else f"{figure.goal:g} {figure.unit}"
+    bound = "at least " if figure.more_is_better else ""
+    goal = "" if figure.goal is None else f"{bound}{figure.goal:g} {figure.unit}"
     if goal and not figure.is_met:
         goal += ", missed"
     more = "; ".join(f"{name} {value:g}" for name, value in figure.detail.items())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,27 +15,17 @@ from torch.nn.modules.module import (
 )
 
 from bench.figures import Figure
+from bench.looping import Looping
 from server.domain.images import ResolvedRequest
 from server.domain.models import EngineModel
-from server.engine.inbox import Inbox
-from server.engine.loop import Loop
-from server.engine.messages import Draw
-from server.engine.outbox import Outbox
-from server.engine.wire import encode
+from server.engine.loading import load
 
 
 def measure(model: EngineModel, asked: ResolvedRequest, pictures: int) -> Figure:
     """Return the milliseconds of a tick of `pictures` equal pictures outside its forward."""
-    ours, theirs = socket.socketpair()
-    outbox = Outbox(theirs)
-    inbox = Inbox(theirs, outbox)
-    loop = Loop(inbox, outbox, torch.device("cpu"))
-    for work in (inbox.read_forever, outbox.send_forever):
-        threading.Thread(target=work, daemon=True).start()
-    threading.Thread(target=_drain, args=(ours,), daemon=True).start()
-    for number in range(pictures):
-        draw = Draw(draw=number, model=model, request=asked, preview_interval_seconds=0.5)
-        ours.sendall(encode(draw))
+    looping = Looping(torch.device("cpu"), load, model)
+    looping.ask([asked] * pictures)
+    loop = looping.loop
     outside, forwards = [], []
     with _forward_seconds() as inside, torch.inference_mode():
         while len(loop.rows) < pictures:
@@ -48,7 +36,7 @@ def measure(model: EngineModel, asked: ResolvedRequest, pictures: int) -> Figure
             loop.tick()
             outside.append(time.perf_counter() - started - sum(inside))
             forwards.append(sum(inside))
-    ours.shutdown(socket.SHUT_RDWR)
+    looping.close()
     return Figure(
         what=f"a tick of {pictures} besides the network's forward",
         value=round(median(outside) * 1000, 2),
@@ -56,11 +44,6 @@ def measure(model: EngineModel, asked: ResolvedRequest, pictures: int) -> Figure
         goal=None,
         detail={"forward, ms": round(median(forwards) * 1000, 1), "ticks": len(outside)},
     )
-
-
-def _drain(end: socket.socket) -> None:
-    while end.recv(65536):
-        pass
 
 
 @contextmanager

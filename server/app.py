@@ -23,7 +23,7 @@ from server.net.fetch import SafeFetcher
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.dispatcher import Dispatcher
-from server.services.gallery import Gallery, Sources
+from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
@@ -31,6 +31,7 @@ from server.services.measurements import Measurements
 from server.services.models import Models
 from server.services.runner import Runner
 from server.services.services import Services
+from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.uploads import Uploads
 from server.services.workers import Workers
@@ -124,6 +125,7 @@ class _House:
         self.rates = Rates()
         self.measurements = Measurements(store)
         self.row_times = RowTimes(on_learn=self.measurements.keep)
+        self.sources = Sources(store)
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
@@ -151,6 +153,7 @@ class _House:
             streams=Streams(store, self.active, self.dispatcher),
             gallery=Gallery(store),
             uploads=self._uploads(),
+            sources=self.sources,
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
             models=self.models,
             workers=self.seen,
@@ -164,6 +167,7 @@ class _House:
     def _generation(self) -> Generation:
         return Generation(
             self.store,
+            self.sources,
             self.registry,
             self.active,
             self.dispatcher,
@@ -191,7 +195,7 @@ class _House:
             infos=self.registry.infos,
             engine_model=self.registry.engine_model,
             rates=self.rates,
-            load_source=Sources(self.store),
+            load_source=self.sources,
             row_times=self.row_times,
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from fastapi import Request
@@ -17,8 +19,10 @@ from server.api.problems import invalid_fields
 from server.domain.errors import InvalidRequestError, TooLargeError
 
 MAX_JSON_BYTES = 2**20
-_BY_HAND = ("/api/v1/uploads", "/api/v1/models/files/")  # these read with a cap of their own
-_FORM_OVERHEAD_BYTES = 64 * 2**10  # boundaries and headers around the file
+# These read with a cap of their own.
+_BY_HAND = ("/api/v1/uploads", "/api/v1/models/files/", "/v1/images/edits")
+_FORM_OVERHEAD_BYTES = 64 * 2**10  # fields, boundaries and headers around the files
+_MAX_FIELD_BYTES = 32 * 2**10
 _FIELD = "file"
 M = TypeVar("M", bound=BaseModel)
 
@@ -73,36 +77,105 @@ async def capped(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None
         yield piece
 
 
+def content_type(request: Request) -> str:
+    """Return what the body is by its own word, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """A multipart body, taken apart in order; a name may stand more than once."""
+
+    fields: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartCaps:
+    """The most that a multipart body may hold; checked while it comes in."""
+
+    files: int
+    fields: int
+    file_bytes: int
+    all_bytes: int
+
+
+async def multipart(request: Request, caps: MultipartCaps) -> Multipart:
+    """Return a multipart body; nothing in it is decoded.
+
+    Raises:
+        InvalidRequestError: the form is broken, or has too many parts.
+        TooLargeError: a file, or all together, are too large; see `capped`.
+    """
+    body = capped(request, caps.all_bytes + _FORM_OVERHEAD_BYTES)
+    try:
+        form = await _CappedParser(request.headers, body, caps).parse()
+    except MultiPartException as error:
+        raise InvalidRequestError(f"the multipart body cannot be read: {error.message}") from error
+    except KeyError as error:
+        raise InvalidRequestError("the multipart body has no boundary") from error
+    try:
+        parts = form.multi_items()
+        return Multipart(
+            fields=tuple((name, part) for name, part in parts if isinstance(part, str)),
+            files=tuple([(n, await p.read()) for n, p in parts if isinstance(p, UploadFile)]),
+        )
+    finally:
+        await form.close()
+
+
+class _CappedParser(MultiPartParser):
+    """The framework's parser, which caps fields but not files."""
+
+    def __init__(
+        self, headers: Headers, stream: AsyncGenerator[bytes, None], caps: MultipartCaps
+    ) -> None:
+        super().__init__(
+            headers,
+            stream,
+            max_files=caps.files,
+            max_fields=caps.fields,
+            max_part_size=_MAX_FIELD_BYTES,
+        )
+        self._max_file_bytes = caps.file_bytes
+        self._part_bytes = 0
+
+    def on_part_begin(self) -> None:
+        self._part_bytes = 0
+        super().on_part_begin()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._part_bytes += end - start
+        if self._part_bytes > self._max_file_bytes:
+            raise TooLargeError(f"a file has more than {self._max_file_bytes} bytes, the most here")
+        super().on_part_data(data, start, end)
+
+
 async def multipart_file(request: Request, *, max_bytes: int) -> bytes:
     """Return the bytes of the field `file` of a multipart body.
 
     Raises:
         InvalidRequestError: the form is broken or holds anything else.
-        TooLargeError: see `capped`.
+        TooLargeError: see `multipart`.
     """
-    body = capped(request, max_bytes + _FORM_OVERHEAD_BYTES)
-    try:
-        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=0).parse()
-    except (MultiPartException, KeyError) as error:  # KeyError: the boundary is missing
-        raise InvalidRequestError("the multipart body is broken", parameter=_FIELD) from error
-    file = form.get(_FIELD)
-    try:
-        if not isinstance(file, UploadFile):
-            raise InvalidRequestError(f"the field '{_FIELD}' is missing", parameter=_FIELD)
-        return await file.read()
-    finally:
-        await form.close()
+    caps = MultipartCaps(files=1, fields=0, file_bytes=max_bytes, all_bytes=max_bytes)
+    found = (await multipart(request, caps)).files
+    if not found or found[0][0] != _FIELD:
+        raise InvalidRequestError(f"the field '{_FIELD}' is missing", parameter=_FIELD)
+    return found[0][1]
 
 
-async def json_body(request: Request, form: type[M]) -> M:
+async def json_body(request: Request, form: type[M], *, max_bytes: int = MAX_JSON_BYTES) -> M:
     """Return a JSON body as `form`.
 
     Raises:
         InvalidRequestError: it is not one.
         TooLargeError: see `capped`.
     """
-    body = b"".join([piece async for piece in capped(request, MAX_JSON_BYTES)])
+    body = b"".join([piece async for piece in capped(request, max_bytes)])
     try:
+        if len(body) > MAX_JSON_BYTES:  # pictures in base64 would hold the event loop up
+            return await asyncio.to_thread(form.model_validate_json, body)
         return form.model_validate_json(body)
     except ValidationError as error:
         raise invalid_fields(error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from starlette.background import BackgroundTask
@@ -12,6 +12,8 @@ from starlette.responses import Response, StreamingResponse
 from server.api.auth import CallerDep, ServicesDep
 from server.api.jobs import IdempotencyKey
 from server.api.links import signed_link
+from server.api.openai_edits import edit_request
+from server.api.openai_edits_form import edits_body, read_edits
 from server.api.openai_errors import documented, error_response
 from server.api.openai_form import ImagesForm, image_request, quality_of
 from server.api.openai_stream import job_error, openai_events
@@ -34,19 +36,21 @@ _DAY_SECONDS = 86_400.0
 _CLIENT_IS_GONE = 499  # nobody reads it; the log does
 
 
+_PICTURES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The pictures, or with `stream` events as they come",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+}
+
+
 @router.post(
     "/images/generations",
     summary="Draw, in OpenAI's form",
     operation_id="openai_create_images",
     response_model=ImagesAnswer,
     response_model_exclude_none=True,
-    responses={
-        200: {
-            "description": "The pictures, or with `stream` events as they come",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        },
-        **documented(404, 413, 429, 504, 507),
-    },
+    responses={**_PICTURES, **documented(404, 413, 429, 504, 507)},
 )
 async def create_images(
     body: ImagesForm,
@@ -61,8 +65,41 @@ async def create_images(
     """
     wanted = image_request(body, services.models.get(body.model))
     job = await services.generation.submit(wanted, caller, idempotency_key=idempotency_key)
-    if body.stream:
-        return _stream(services, caller, body, job)
+    return await _drawn(request, services, caller, body, job)
+
+
+@router.post(
+    "/images/edits",
+    summary="Draw from pictures, in OpenAI's form",
+    operation_id="openai_edit_images",
+    response_model=ImagesAnswer,
+    response_model_exclude_none=True,
+    openapi_extra=edits_body(),
+    responses={**_PICTURES, **documented(404, 413, 429, 502, 504, 507)},
+)
+async def edit_images(
+    request: Request,
+    caller: CallerDep,
+    services: ServicesDep,
+    idempotency_key: IdempotencyKey = None,
+) -> ImagesAnswer | Response:
+    """Repaint what a mask leaves transparent, redraw a picture, or edit it by instruction.
+
+    Which of these is the model's to say. `docs/openai.md` has the rules.
+    """
+    # Read here, not in the signature: before this line nobody but the caller was looked at.
+    edits = await read_edits(request, max_file_bytes=services.uploads.max_bytes)
+    wanted = await edit_request(edits, services, caller)
+    job = await services.generation.submit(wanted, caller, idempotency_key=idempotency_key)
+    return await _drawn(request, services, caller, edits.form, job)
+
+
+async def _drawn(
+    request: Request, services: Services, caller: Caller, form: ImagesForm, job: JobView
+) -> ImagesAnswer | Response:
+    """Answer when `job` has ended, or stream it; a client that leaves cancels it."""
+    if form.stream:
+        return _stream(services, caller, form, job)
     ended = await while_present(request, services.generation.wait(job.id, caller, _DAY_SECONDS))
     if ended is None:
         await services.generation.cancel(job.id, caller)
@@ -71,7 +108,7 @@ async def create_images(
         response = error_response(job_error(ended))
         response.headers["x-should-retry"] = "false"  # the SDKs would draw it twice more
         return response
-    return await _answer(request, services, caller, body, ended)
+    return await _answer(request, services, caller, form, ended)
 
 
 @router.get("/models", summary="List models, in OpenAI's form", operation_id="openai_list_models")

@@ -32,6 +32,7 @@ _PARAMETERS = {
     "aspect_ratio": "size",
     "num_images": "n",
     "format": "output_format",
+    "url": "image_url",
 }
 
 

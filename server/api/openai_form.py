@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -12,6 +12,7 @@ from server.domain.images import MAX_IMAGES, ImageFormat, ImageRequest
 from server.services.views import ModelView
 
 Quality = Literal["low", "medium", "high", "xhigh", "max"]
+EventKind = Literal["image_generation", "image_edit"]
 
 _QUALITIES: dict[str, Quality] = {
     "auto": "medium",
@@ -37,11 +38,14 @@ _REFUSED = {
     "frame_count": "no animations are drawn",
     "frame_duration_ms": "no animations are drawn",
     "svg": "no vector graphics are drawn",
+    "markup": "marks on a picture are not read; say it in the prompt, or give a mask",
 }
 
 
 class ImagesForm(ImageRequest):
     """OpenAI's fields, and beside them every field of a job (as the SDK's `extra_body`)."""
+
+    events: ClassVar[EventKind] = "image_generation"  # how a stream's events are named
 
     model: str | None = Field(default=None, max_length=100, description="Absent: the default")
     n: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
@@ -76,6 +80,19 @@ class ImagesForm(ImageRequest):
     svg: JsonValue = Field(default=None, description="Refused")
 
 
+class EditsForm(ImagesForm):
+    """The same for edits; the pictures come beside it, and not as ids in its own fields."""
+
+    events: ClassVar[EventKind] = "image_edit"
+
+    input_fidelity: Literal["low", "high"] | None = Field(
+        default=None,
+        description="Models that take references look at all of them in full, so both mean the "
+        "same; with others low is taken and high is refused",
+    )
+    markup: JsonValue = Field(default=None, description="Refused")
+
+
 def image_request(form: ImagesForm, model: ModelView) -> ImageRequest:
     """Return the job that `form` asks for.
 
@@ -107,7 +124,7 @@ def quality_of(form: ImagesForm) -> Quality:
 
 def _refuse(form: ImagesForm) -> None:
     for name, reason in _REFUSED.items():
-        if getattr(form, name) is not None:
+        if getattr(form, name, None) is not None:
             raise RequestRefusedError(f"{name} is not taken: {reason}", parameter=name)
     if form.background == "transparent":
         raise RequestRefusedError("pictures here are always opaque", parameter="background")

@@ -6,11 +6,12 @@ import base64
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Literal
 
 from fastapi.sse import format_sse_event
 
 from server.api.openai_errors import error_body
-from server.api.openai_form import ImagesForm, quality_of
+from server.api.openai_form import EventKind, ImagesForm, quality_of
 from server.api.openai_views import NO_USAGE, CompletedImage, PartialImage
 from server.api.problems import STATUS
 from server.domain.errors import AppError, GenerationFailedError, QueueFullError
@@ -19,6 +20,14 @@ from server.domain.keys import Caller
 from server.services.services import Services
 from server.services.views import JobView, PreviewView, ProgressView
 
+_PARTIAL: dict[EventKind, Literal["image_generation.partial_image", "image_edit.partial_image"]] = {
+    "image_generation": "image_generation.partial_image",
+    "image_edit": "image_edit.partial_image",
+}
+_COMPLETED: dict[EventKind, Literal["image_generation.completed", "image_edit.completed"]] = {
+    "image_generation": "image_generation.completed",
+    "image_edit": "image_edit.completed",
+}
 _BY_CODE = {kind.code: kind for kind in STATUS if kind is not QueueFullError}
 
 
@@ -63,7 +72,7 @@ class _Partials:
 
 def _partial(form: ImagesForm, job: JobView, preview: PreviewView, index: int) -> PartialImage:
     return PartialImage(
-        type="image_generation.partial_image",
+        type=_PARTIAL[form.events],
         b64_json=preview.data,
         background="opaque",
         created_at=int(job.created_at.timestamp()),
@@ -79,7 +88,7 @@ async def _completed(
 ) -> CompletedImage:
     file = await services.gallery.file(job.images[0].id, caller)
     return CompletedImage(
-        type="image_generation.completed",
+        type=_COMPLETED[form.events],
         b64_json=base64.b64encode(file.data).decode(),
         background="opaque",
         created_at=int(job.created_at.timestamp()),

@@ -56,7 +56,7 @@ class ImagesAnswer(Frozen):
 class PartialImage(Frozen):
     """An unfinished picture, as a small JPEG whatever format was asked for."""
 
-    type: Literal["image_generation.partial_image"]
+    type: Literal["image_generation.partial_image", "image_edit.partial_image"]
     b64_json: str
     background: Literal["opaque"]
     created_at: int
@@ -69,7 +69,7 @@ class PartialImage(Frozen):
 class CompletedImage(Frozen):
     """The finished picture; the last event of a stream."""
 
-    type: Literal["image_generation.completed"]
+    type: Literal["image_generation.completed", "image_edit.completed"]
     b64_json: str
     background: Literal["opaque"]
     created_at: int

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 
+from server.api.openai_edits_form import PictureRef
 from server.api.openai_errors import OpenAIError
 from server.api.openai_views import CompletedImage, PartialImage
 from server.api.problems import Problem
@@ -26,6 +27,7 @@ _MORE_MODELS = (
     PartialImage,
     CompletedImage,
 )
+_MORE_BODIES = (PictureRef,)  # bodies that a route reads by hand
 router = APIRouter(include_in_schema=False)
 
 _DESCRIPTION = """\
@@ -75,7 +77,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     _, more = models_json_schema(
-        [(model, "serialization") for model in _MORE_MODELS],
+        [
+            *((model, "serialization") for model in _MORE_MODELS),
+            *((model, "validation") for model in _MORE_BODIES),
+        ],
         ref_template="#/components/schemas/{model}",
     )
     _drop_framework_errors(document)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from server.api.auth import CallerDep, ServicesDep
-from server.api.bodies import json_body, multipart_file
+from server.api.bodies import content_type, json_body, multipart_file
 from server.api.files import IfNoneMatch, documented_file, file_response
 from server.api.lists import Cursor, ItemList, Limit, item_list
 from server.api.problems import documented
@@ -64,7 +64,7 @@ async def create_upload(
     metadata. Size and pixels are limited before anything is decoded.
     """
     # Read here, not in the signature: before this line nobody but the caller was looked at.
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type(request)
     if kind == "multipart/form-data":
         data = await multipart_file(request, max_bytes=services.uploads.max_bytes)
         upload = await services.uploads.add(data, caller)

@@ -15,10 +15,11 @@ from server.cli import files
 from server.cli.bar import Bar
 from server.cli.choose import drawer_for
 from server.cli.console import USAGE, CommandError, notes, pictures, results, span
-from server.cli.recipes import options_again, read_recipe, same_source
+from server.cli.recipes import options_again, read_recipe, same_sources
 from server.cli.settings import read_settings
 from server.domain.events import Picture
 from server.domain.images import ImageFormat, ImageRequest
+from server.engine.messages import Sources
 
 if TYPE_CHECKING:
     from server.cli.drawing import Drawer
@@ -32,6 +33,8 @@ _OPTION_NAMES = {
     "num_inference_steps": "--steps",
     "guidance_scale": "--guidance",
     "num_images": "--num",
+    "crops_coords_top_left": "--crop",
+    "negative_crops_coords_top_left": "--negative-crop",
     "prompt": "the prompt",
 }
 
@@ -64,13 +67,13 @@ async def draw(wish: Wish, *, is_quiet: bool) -> Outcome:
     wanted_format = files.format_for(wish.output, wish.file_format)
     files.check_folder(wish.output)
     recipe = None if wish.recipe is None else read_recipe(wish.recipe)
-    source = _source(wish, recipe, settings)
+    sources = _sources(wish, recipe, settings)
     started = time.monotonic()
     saved: list[Saved] = []
     async with drawer_for(wish, settings) as drawer:
         request = await _request(wish, recipe, wanted_format, drawer)
         with Bar(is_quiet=is_quiet) as bar:
-            async with aclosing(drawer.draw(request, source)) as heard:
+            async with aclosing(drawer.draw(request, sources)) as heard:
                 async for news in heard:
                     if isinstance(news, Picture):
                         saved.append(_save(news, wish))
@@ -113,22 +116,22 @@ def _save(picture: Picture, wish: Wish) -> Saved:
     return Saved(path, meant if picture.index == 0 and path != meant else None, picture)
 
 
-def _source(wish: Wish, recipe: Recipe | None, settings: Settings) -> bytes | None:
-    if wish.image is None:
-        if recipe is not None and recipe.image is not None:
-            raise CommandError(
-                "this recipe starts from a picture; give that file with --image", exit_code=USAGE
-            )
-        return None
+def _sources(wish: Wish, recipe: Recipe | None, settings: Settings) -> Sources:
+    sources = Sources(
+        image=None if wish.image is None else _read(wish.image),
+        mask=None if wish.mask is None else _read(wish.mask),
+        references=tuple(map(_read, wish.references)),
+    )
+    if recipe is not None:
+        same_sources(sources, recipe, max_pixels=settings.max_upload_megapixels * 1_000_000)
+    return sources
+
+
+def _read(file: Path) -> bytes:
     try:
-        data = wish.image.read_bytes()
+        return file.read_bytes()
     except OSError as error:
-        raise CommandError(
-            f"cannot read {wish.image}: {error.strerror}", exit_code=USAGE
-        ) from error
-    if recipe is not None and recipe.image is not None:
-        same_source(data, recipe, max_pixels=settings.max_upload_megapixels * 1_000_000)
-    return data
+        raise CommandError(f"cannot read {file}: {error.strerror}", exit_code=USAGE) from error
 
 
 async def _request(
@@ -145,7 +148,7 @@ async def _request(
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         name = str(problem["loc"][0])
-        said = _OPTION_NAMES.get(name, f"--{name}")
+        said = _OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
         raise CommandError(f"{said}: {problem['msg']}", exit_code=USAGE) from error
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from server.domain.events import Picture
 from server.domain.images import ImageRequest
+from server.engine.messages import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Drawer(Protocol):
         """Return the names of the parameters that `model`, or the default, takes."""
         ...
 
-    def draw(self, request: ImageRequest, source: bytes | None) -> AsyncGenerator[News]:
-        """Draw `request`, from the picture file `source` where given. Closing it cancels.
+    def draw(self, request: ImageRequest, sources: Sources) -> AsyncGenerator[News]:
+        """Draw `request` from the picture files of `sources`. Closing it cancels.
 
         Raises:
             AppError, CommandError: it could not be drawn.

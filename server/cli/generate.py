@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from server.cli.console import INTERRUPTED, USAGE, CommandError
+from server.cli.typed import pair, sides
 from server.cli.wish import Wish
 
 
@@ -33,9 +34,52 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same picture.")] = None,
     num: Annotated[int | None, typer.Option("--num", "-n", help="Pictures, 1 to 4.")] = None,
     style: Annotated[str | None, typer.Option(help="One of the model's styles.")] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture to start from.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="A picture to start from, or to repaint.")
+    ] = None,
     strength: Annotated[
-        float | None, typer.Option(help="With --image: 1 redraws all of it, 0.1 almost nothing.")
+        float | None,
+        typer.Option(
+            help="With --image: 1 redraws all of it, 0.1 almost nothing. With a mask it is 1 "
+            "unless given."
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="With --image: white is drawn anew, black is kept. Of the same shape."),
+    ] = None,
+    outpaint: Annotated[
+        str | None,
+        typer.Option(
+            help="With --image: widen it, by parts of its own width and height, such as "
+            "left=0.5,right=0.5."
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A picture that the prompt speaks of, for models that edit; up to 4 times."
+        ),
+    ] = None,
+    clip_skip: Annotated[
+        int | None, typer.Option(help="SDXL: leave out this many of the last text layers.")
+    ] = None,
+    guidance_rescale: Annotated[
+        float | None, typer.Option(help="SDXL: against glaring colours of strong guidance, 0 to 1.")
+    ] = None,
+    original_size: Annotated[
+        str | None, typer.Option(help="SDXL's size conditions: HEIGHT,WIDTH of the original.")
+    ] = None,
+    crop: Annotated[str | None, typer.Option(help="Likewise: TOP,LEFT of the crop.")] = None,
+    target_size: Annotated[
+        str | None, typer.Option(help="Likewise: HEIGHT,WIDTH that is meant.")
+    ] = None,
+    negative_original_size: Annotated[
+        str | None, typer.Option(help="HEIGHT,WIDTH to guide away from.")
+    ] = None,
+    negative_crop: Annotated[str | None, typer.Option(help="TOP,LEFT to guide away from.")] = None,
+    negative_target_size: Annotated[
+        str | None, typer.Option(help="HEIGHT,WIDTH to guide away from.")
     ] = None,
     file_format: Annotated[
         str | None,
@@ -75,12 +119,23 @@ def generate(
         "num_images": num,
         "style": style,
         "strength": strength,
+        "outpaint": sides("--outpaint", outpaint),
+        "clip_skip": clip_skip,
+        "guidance_rescale": guidance_rescale,
+        "original_size": pair("--original-size", original_size),
+        "crops_coords_top_left": pair("--crop", crop),
+        "target_size": pair("--target-size", target_size),
+        "negative_original_size": pair("--negative-original-size", negative_original_size),
+        "negative_crops_coords_top_left": pair("--negative-crop", negative_crop),
+        "negative_target_size": pair("--negative-target-size", negative_target_size),
     }
     wish = Wish(
         options={name: value for name, value in options.items() if value is not None},
         output=output,
         file_format=file_format,
         image=image,
+        mask=mask,
+        references=tuple(reference or ()),
         recipe=recipe,
         server=server,
         key=key,

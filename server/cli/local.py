@@ -21,11 +21,13 @@ from server.domain.images import ImageRequest, ResolvedRequest
 from server.domain.models import ModelState
 from server.domain.rates import Rates
 from server.domain.resolve import resolve
+from server.domain.sizes import Pixels, SourcePixels
 from server.domain.work import denoising_steps
 from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
+from server.engine.messages import Sources
 from server.registry.registry import Registry
-from server.services.pictures import make_safe
+from server.services.pictures import SafePicture, make_safe
 
 if TYPE_CHECKING:
     from server.cli.drawing import Drawer
@@ -35,22 +37,32 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.1
 
 
-class _Sources:
-    """The one source picture of this command, as the worker asks for it."""
+class _Kept:
+    """The pictures of this command, by an id as the worker asks for them."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
+        self._pictures: dict[str, SafePicture] = {}
         self._new_id = IdMaker(time.time)
 
-    def add(self, data: bytes) -> str:
+    def add(self, picture: SafePicture) -> str:
         key = self._new_id()
-        self._kept[key] = data
+        self._pictures[key] = picture
         return key
 
+    def pixels(self, request: ImageRequest) -> SourcePixels:
+        """Return the sizes of the pictures that `request` names."""
+
+        def of(key: str | None) -> Pixels | None:
+            picture = None if key is None else self._pictures[key]
+            return None if picture is None else (picture.width, picture.height)
+
+        first = request.references[0] if request.references else None
+        return SourcePixels(image=of(request.image), mask=of(request.mask), reference=of(first))
+
     async def __call__(self, source_id: str) -> bytes:
-        if source_id not in self._kept:
+        if source_id not in self._pictures:
             raise NotFoundError(f"no source picture '{source_id}'")
-        return self._kept[source_id]
+        return self._pictures[source_id].png
 
 
 @asynccontextmanager
@@ -59,18 +71,18 @@ async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
     # What the worker's keeper notes is for servers; here errors are told as errors.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     registry = Registry(settings.models, settings.data_dir, models_dir=settings.weights_dir)
-    sources = _Sources()
+    kept = _Kept()
     worker = EngineWorker(
         "local",
         find_devices(settings.devices)[0],
         infos=registry.infos,
         engine_model=registry.engine_model,
         rates=Rates(),
-        load_source=sources,
+        load_source=kept,
         preview_interval_seconds=settings.preview_interval_seconds,
     )
     try:
-        yield LocalDrawer(registry, worker, sources, settings.max_upload_megapixels * 1_000_000)
+        yield LocalDrawer(registry, worker, kept, settings.max_upload_megapixels * 1_000_000)
     finally:
         await worker.stop()
 
@@ -79,24 +91,28 @@ class LocalDrawer:
     """This process and its worker."""
 
     def __init__(
-        self, registry: Registry, worker: EngineWorker, sources: _Sources, max_pixels: int
+        self, registry: Registry, worker: EngineWorker, kept: _Kept, max_pixels: int
     ) -> None:
         self._registry = registry
         self._worker = worker
-        self._sources = sources
+        self._kept = kept
         self._max_pixels = max_pixels
 
     async def parameters(self, model: str | None) -> frozenset[str]:
         """Return what `model` takes, as the registry declares it."""
         return frozenset(parameter.name for parameter in self._registry.info(model).parameters)
 
-    async def draw(self, request: ImageRequest, source: bytes | None) -> AsyncGenerator[News]:
+    async def draw(self, request: ImageRequest, sources: Sources) -> AsyncGenerator[News]:
         """Draw with the worker; closing this cancels within one step."""
-        if source is not None:
-            safe = await asyncio.to_thread(make_safe, source, max_pixels=self._max_pixels)
-            request = request.model_copy(update={"image": self._sources.add(safe.png)})
+        given = {
+            "image": await self._safe(sources.image),
+            "mask": await self._safe(sources.mask),
+            "references": tuple([await self._safe(data) for data in sources.references]),
+        }
+        request = request.model_copy(update=given)
         info = self._registry.info(request.model)
-        resolved = resolve(request, info, seed=secrets.randbelow(2**32))
+        pixels = self._kept.pixels(request)
+        resolved = resolve(request, info, seed=secrets.randbelow(2**32), given=pixels)
         await self._make_demonstration(info.id)
         self._registry.engine_model(info.id)  # raises what is missing, before the worker starts
         yield Waiting("Starting the engine")
@@ -105,6 +121,12 @@ class LocalDrawer:
         yield Waiting("Loading the model")
         async for news in self._generate(resolved):
             yield news
+
+    async def _safe(self, data: bytes | None) -> str | None:
+        if data is None:
+            return None
+        safe = await asyncio.to_thread(make_safe, data, max_pixels=self._max_pixels)
+        return self._kept.add(safe)
 
     async def _make_demonstration(self, model_id: str) -> None:
         """Make the small random model that a fresh install draws with, as `serve` does."""

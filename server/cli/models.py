@@ -181,6 +181,7 @@ def _facts(registry: Registry, model_id: str) -> Sequence[tuple[str, str]]:
         ("id", info.id),
         ("name", info.name),
         ("family", info.family.value),
+        ("task", info.task.value),
         ("state", f"{state.value}{f': {reason}' if reason else ''}"),
         ("about", info.description),
         ("good at", ", ".join(info.specialties)),

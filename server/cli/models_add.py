@@ -24,6 +24,13 @@ def add(
     family: Annotated[
         str | None, typer.Option(help="sdxl or flux; needed for a hub repo only.")
     ] = None,
+    task: Annotated[
+        str,
+        typer.Option(
+            help="For a hub repo: text, fill (repaints and widens) or edit (looks at pictures). "
+            "A folder says it itself."
+        ),
+    ] = "text",
     file: Annotated[
         str | None, typer.Option(help="One .safetensors file of the hub repo, an SDXL checkpoint.")
     ] = None,
@@ -42,7 +49,7 @@ def add(
     from server.cli.console import notes
     from server.cli.models import open_registry
 
-    entry = _proposal(source, family=family, file=file, sha256=sha256)
+    entry = _proposal(source, family=family, task=task, file=file, sha256=sha256)
     entry.update({key: v for key, v in (("id", model_id), ("licence", licence)) if v is not None})
     origin = entry["source"]
     if variant is not None and isinstance(origin, dict):
@@ -58,7 +65,9 @@ def add(
     )
 
 
-def _proposal(source: str, *, family: str | None, file: str | None, sha256: str | None) -> Fields:
+def _proposal(
+    source: str, *, family: str | None, task: str, file: str | None, sha256: str | None
+) -> Fields:
     from pathlib import Path
 
     from server.cli.console import USAGE, CommandError
@@ -76,4 +85,4 @@ def _proposal(source: str, *, family: str | None, file: str | None, sha256: str 
             f"there is no file or folder '{source}'; for a hub repo say --family sdxl or flux",
             exit_code=USAGE,
         )
-    return from_hub(source, family or "sdxl", file=file)
+    return from_hub(source, family or "sdxl", task=task, file=file)

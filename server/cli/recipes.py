@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from server.cli.console import USAGE, CommandError
 from server.domain.recipes import Recipe
-from server.domain.resolve import OPTIONAL_PARAMETERS
+from server.domain.resolve import OPTIONAL_PARAMETERS, PICTURE_PARAMETERS
+from server.engine.messages import Sources
 from server.engine.recipe_file import read_recipe as read_from_picture
 from server.services.pictures import make_safe
 
-# A recipe's own names where a request has the same; `image` is a hash there, not an id.
+# A recipe's own names where a request has the same; pictures are hashes there, not ids.
 _REPEATED = ("model", "prompt", "width", "height", "seed", "format")
 _INSTEAD = {"aspect_ratio": ("width", "height")}
 
@@ -54,7 +55,7 @@ def options_again(
     said = recipe.model_dump(mode="json")
     again = {name: said[name] for name in _REPEATED}
     for name in OPTIONAL_PARAMETERS:
-        if name in parameters and name != "image" and said[name] is not None:
+        if name in parameters and name not in PICTURE_PARAMETERS and said[name] is not None:
             again[name] = said[name]
     for name in changes:
         for replaced in _INSTEAD.get(name, ()):
@@ -62,17 +63,43 @@ def options_again(
     return {**again, **changes}
 
 
-def same_source(data: bytes, recipe: Recipe, *, max_pixels: int) -> None:
-    """Refuse a source picture that is not the recipe's.
+def same_sources(sources: Sources, recipe: Recipe, *, max_pixels: int) -> None:
+    """Refuse pictures that are not the recipe's. Pictures that it has none of change it.
 
     Raises:
-        CommandError: its pixels are others.
-        AppError: it is no picture, or too large.
+        CommandError: one is missing, too much or another one.
+        AppError: one is no picture, or too large.
     """
-    safe = make_safe(data, max_pixels=max_pixels)
-    if hashlib.sha256(safe.png).hexdigest() != recipe.image:
+    for option, data, mark in (
+        ("--image", sources.image, recipe.image),
+        ("--mask", sources.mask, recipe.mask),
+    ):
+        if mark is not None:
+            _same(option, data, mark, max_pixels)
+    if not recipe.references:
+        return
+    if len(sources.references) != len(recipe.references):
         raise CommandError(
-            "--image is not the picture that this recipe starts from; leave --recipe out "
-            "to draw from another one",
+            f"this recipe has {len(recipe.references)} references; give the files, in the same "
+            "order, with --reference",
+            exit_code=USAGE,
+        )
+    for data, mark in zip(sources.references, recipe.references, strict=True):
+        _same("--reference", data, mark, max_pixels)
+
+
+def _same(option: str, data: bytes | None, mark: str, max_pixels: int) -> None:
+    if data is None:
+        what = "a mask" if option == "--mask" else "a picture"
+        raise CommandError(
+            f"this recipe starts from {what}; give that file with {option}", exit_code=USAGE
+        )
+    # A picture of ours was read as it is, an upload as it was made safe; the pixels are the same.
+    if hashlib.sha256(data).hexdigest() == mark:
+        return
+    if hashlib.sha256(make_safe(data, max_pixels=max_pixels).png).hexdigest() != mark:
+        raise CommandError(
+            f"{option} is not the picture that this recipe was drawn with; leave --recipe out "
+            "to draw with another one",
             exit_code=USAGE,
         )

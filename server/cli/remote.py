@@ -17,6 +17,7 @@ from server.domain.events import Picture
 from server.domain.images import ImageFormat, ImageRequest
 from server.domain.jobs import JobError
 from server.domain.recipes import Recipe
+from server.engine.messages import Sources
 
 if TYPE_CHECKING:
     from server.cli.drawing import Drawer
@@ -103,11 +104,15 @@ class RemoteDrawer:
             found = next(m for m in listed.items if m.is_default)
         return frozenset(parameter.name for parameter in found.parameters)
 
-    async def draw(self, request: ImageRequest, source: bytes | None) -> AsyncGenerator[News]:
+    async def draw(self, request: ImageRequest, sources: Sources) -> AsyncGenerator[News]:
         """Send the job and follow it to its end; closing this cancels it."""
-        if source is not None:
-            body = await self._call("POST", "/api/v1/uploads", files={"file": source})
-            request = request.model_copy(update={"image": _Upload.model_validate_json(body).id})
+        references = [await self._upload(data) for data in sources.references]
+        given = {
+            "image": await self._upload(sources.image),
+            "mask": await self._upload(sources.mask),
+            "references": tuple(found for found in references if found is not None),
+        }
+        request = request.model_copy(update=given)
         asked = request.model_dump(mode="json", exclude_none=True)
         job = _Job.model_validate_json(await self._call("POST", "/api/v1/jobs", json=asked))
         try:
@@ -118,6 +123,12 @@ class RemoteDrawer:
             with suppress(CommandError):
                 await self._call("DELETE", f"/api/v1/jobs/{job.id}")
             raise
+
+    async def _upload(self, data: bytes | None) -> str | None:
+        if data is None:
+            return None
+        body = await self._call("POST", "/api/v1/uploads", files={"file": data})
+        return _Upload.model_validate_json(body).id
 
     async def _follow(self, watched: _Watched) -> AsyncIterator[News]:
         """Yield what happens until the job has ended; a server that is away is waited for."""

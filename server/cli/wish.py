@@ -11,10 +11,12 @@ from pathlib import Path
 class Wish:
     """Options as typed; `options` holds those that go into an ImageRequest, by its names."""
 
-    options: Mapping[str, str | int | float]
+    options: Mapping[str, object]
     output: Path | None
     file_format: str | None
     image: Path | None
+    mask: Path | None
+    references: tuple[Path, ...]
     recipe: Path | None
     server: str | None
     key: str | None

@@ -3,49 +3,77 @@
 from __future__ import annotations
 
 from server.domain.errors import RequestRefusedError
-from server.domain.images import ImageRequest, ResolvedRequest
-from server.domain.models import ModelInfo, ParameterInfo, ParameterValue, Size, Style
+from server.domain.images import ImageRequest, Outpaint, Pair, ResolvedRequest
+from server.domain.models import Family, ModelInfo, ParameterInfo, ParameterValue, Style, Task
+from server.domain.prompt_weights import parse
+from server.domain.sizes import SourcePixels, check_mask, size_of
 
+# Ids of pictures. A recipe has their hashes instead.
+PICTURE_PARAMETERS = ("image", "mask", "references")
 # Parameters that a model may or may not take. The others (prompt, seed, size, ...) all models take.
 OPTIONAL_PARAMETERS = (
     "negative_prompt",
     "num_inference_steps",
     "guidance_scale",
+    "guidance_rescale",
     "true_cfg_scale",
     "scheduler",
     "max_sequence_length",
+    "clip_skip",
+    "original_size",
+    "crops_coords_top_left",
+    "target_size",
+    "negative_original_size",
+    "negative_crops_coords_top_left",
+    "negative_target_size",
     "image",
     "strength",
+    "mask",
+    "outpaint",
+    "references",
 )
+_FULL_STRENGTH = 1.0
+
+Asked = ParameterValue | Pair | Outpaint | tuple[str, ...]
 
 
-def resolve(request: ImageRequest, model: ModelInfo, *, seed: int) -> ResolvedRequest:
+def resolve(
+    request: ImageRequest, model: ModelInfo, *, seed: int, given: SourcePixels | None = None
+) -> ResolvedRequest:
     """Return `request` with every value decided.
 
     Args:
         request: as it came in.
         model: its declared parameters decide what is allowed and what the defaults are.
         seed: used where the request names none.
+        given: sizes of the pictures that the request names; None: it names none.
 
     Raises:
         RequestRefusedError: the model does not take a parameter, or not that value; the message
             names the value and what would do.
     """
+    given = given or SourcePixels()
     values = {name: _value(request, model, name) for name in OPTIONAL_PARAMETERS}
-    if request.strength is not None and request.image is None:
-        raise RequestRefusedError("strength needs an image to start from", parameter="strength")
-    if request.image is None:
-        values["strength"] = None
-    size = _size(request, model)
+    _check_pictures(request, model)
+    _check_negative_sizes(request)
+    check_mask(given)
+    width, height = size_of(request, model, given)
     style = _style(request.style, model)
+    prompt = style.prompt.replace("{prompt}", request.prompt) if style else request.prompt
+    negative_prompt = _negative(request, style, model)
+    if model.family is Family.SDXL:
+        parse(prompt, "prompt")  # raises what is wrong with a weight, before any cost
+        parse(negative_prompt or "", "negative_prompt")
     return ResolvedRequest.model_validate(
         {
             **values,
             "model": model.id,
-            "prompt": style.prompt.replace("{prompt}", request.prompt) if style else request.prompt,
-            "negative_prompt": _negative(values["negative_prompt"], style, model),
-            "width": size[0],
-            "height": size[1],
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "strength": _strength(request, model),
+            "references": request.references,
+            "width": width,
+            "height": height,
             "num_images": request.num_images,
             "seed": seed if request.seed is None else request.seed,
             "format": request.format,
@@ -53,10 +81,52 @@ def resolve(request: ImageRequest, model: ModelInfo, *, seed: int) -> ResolvedRe
     )
 
 
-def _value(request: ImageRequest, model: ModelInfo, name: str) -> ParameterValue | None:
-    asked: ParameterValue | None = getattr(request, name)
+def _check_pictures(request: ImageRequest, model: ModelInfo) -> None:
+    repaints = request.mask is not None or request.outpaint is not None
+    if model.task is Task.FILL and (request.image is None or not repaints):
+        raise RequestRefusedError(
+            f"model '{model.id}' repaints a picture: give image and mask, or image and outpaint",
+            parameter="image" if request.image is None else "mask",
+        )
+    for name in ("strength", "mask", "outpaint"):
+        if getattr(request, name) is not None and request.image is None:
+            raise RequestRefusedError(f"{name} needs an image to start from", parameter=name)
+
+
+def _check_negative_sizes(request: ImageRequest) -> None:
+    """Refuse what SDXL's pipelines would silently leave out."""
+    original, target = request.negative_original_size, request.negative_target_size
+    crop = "negative_crops_coords_top_left"
+    if request.image is not None:
+        if getattr(request, crop) is not None:
+            raise RequestRefusedError(f"{crop} is for words alone; leave it out", parameter=crop)
+    elif (original is None) != (target is None) or (getattr(request, crop) and original is None):
+        missing = "negative_original_size" if original is None else "negative_target_size"
+        raise RequestRefusedError(
+            "without an image the negative sizes count only together: give "
+            "negative_original_size and negative_target_size",
+            parameter=missing,
+        )
+
+
+def _strength(request: ImageRequest, model: ModelInfo) -> ParameterValue | None:
+    """Return how much is drawn anew.
+
+    What a mask covers is to become something else, so a model that was not made for masks redraws
+    all of it unless asked otherwise. One that was made for them has said what suits it.
+    """
+    declared = model.parameter("strength")
+    if request.image is None or declared is None or request.strength is not None:
+        return request.strength
+    if model.task is Task.TEXT and (request.mask is not None or request.outpaint is not None):
+        return min(_FULL_STRENGTH, declared.maximum or _FULL_STRENGTH)
+    return declared.default
+
+
+def _value(request: ImageRequest, model: ModelInfo, name: str) -> Asked | None:
+    asked: Asked | None = getattr(request, name)
     declared = model.parameter(name)
-    if asked is None:
+    if asked is None or asked == ():
         return None if declared is None else declared.default
     if declared is None:
         taken = ", ".join(p.name for p in model.parameters)
@@ -67,67 +137,26 @@ def _value(request: ImageRequest, model: ModelInfo, name: str) -> ParameterValue
     return asked
 
 
-def _check(asked: ParameterValue, declared: ParameterInfo, model_id: str) -> None:
+def _check(asked: Asked, declared: ParameterInfo, model_id: str) -> None:
+    name, low, high = declared.name, declared.minimum, declared.maximum
     if declared.options and asked not in declared.options:
         raise RequestRefusedError(
-            f"model '{model_id}' has no {declared.name} '{asked}'; "
-            f"it has {', '.join(declared.options)}",
-            parameter=declared.name,
+            f"model '{model_id}' has no {name} '{asked}'; it has {', '.join(declared.options)}",
+            parameter=name,
         )
-    if isinstance(asked, str):
+    if declared.type == "images" and isinstance(asked, tuple) and len(asked) > (high or 1):
+        raise RequestRefusedError(
+            f"model '{model_id}' takes at most {high or 1:g} {name}; {len(asked)} were given",
+            parameter=name,
+        )
+    if not isinstance(asked, (int, float)):
         return
-    low, high = declared.minimum, declared.maximum
     if (low is not None and asked < low) or (high is not None and asked > high):
         raise RequestRefusedError(
-            f"{declared.name} {asked:g} is outside what model '{model_id}' takes: "
+            f"{name} {asked:g} is outside what model '{model_id}' takes: "
             f"{'any' if low is None else f'{low:g}'} to {'any' if high is None else f'{high:g}'}",
-            parameter=declared.name,
+            parameter=name,
         )
-
-
-def _size(request: ImageRequest, model: ModelInfo) -> tuple[int, int]:
-    if request.aspect_ratio is not None:
-        return _shape(request, model)
-    first = model.sizes[0]
-    if request.width is None and request.height is None:
-        return first.width, first.height
-    if request.width is None or request.height is None:
-        missing = "width" if request.width is None else "height"
-        raise RequestRefusedError("width and height go together; one is missing", parameter=missing)
-    for name, pixels in (("width", request.width), ("height", request.height)):
-        if pixels % model.size_multiple:
-            near = max(
-                model.size_multiple, round(pixels / model.size_multiple) * model.size_multiple
-            )
-            raise RequestRefusedError(
-                f"{name} {pixels} is not a multiple of {model.size_multiple}, which "
-                f"model '{model.id}' needs; {near} is",
-                parameter=name,
-            )
-    if request.width * request.height > model.max_pixels:
-        raise RequestRefusedError(
-            f"{request.width} x {request.height} is more than the {model.max_pixels} pixels that "
-            f"model '{model.id}' draws",
-            parameter="width",
-        )
-    return request.width, request.height
-
-
-def _shape(request: ImageRequest, model: ModelInfo) -> tuple[int, int]:
-    if request.width is not None or request.height is not None:
-        raise RequestRefusedError(
-            "give aspect_ratio or width and height, not both", parameter="aspect_ratio"
-        )
-    found: Size | None = next(
-        (s for s in model.sizes if s.aspect_ratio == request.aspect_ratio), None
-    )
-    if found is None:
-        shapes = ", ".join(s.aspect_ratio for s in model.sizes)
-        raise RequestRefusedError(
-            f"model '{model.id}' has no size of shape {request.aspect_ratio}; it has {shapes}",
-            parameter="aspect_ratio",
-        )
-    return found.width, found.height
 
 
 def _style(style_id: str | None, model: ModelInfo) -> Style | None:
@@ -142,8 +171,10 @@ def _style(style_id: str | None, model: ModelInfo) -> Style | None:
     return found
 
 
-def _negative(asked: ParameterValue | None, style: Style | None, model: ModelInfo) -> str | None:
-    words = [w for w in (asked, style.negative_prompt if style else "") if w]
-    if model.parameter("negative_prompt") is None:
+def _negative(request: ImageRequest, style: Style | None, model: ModelInfo) -> str | None:
+    declared = model.parameter("negative_prompt")
+    if declared is None:
         return None
+    asked = declared.default if request.negative_prompt is None else request.negative_prompt
+    words = [w for w in (asked, style.negative_prompt if style else "") if w]
     return ", ".join(str(w) for w in words) or None

@@ -20,11 +20,13 @@ def rows_per_step(family: Family, request: ResolvedRequest) -> int:
 
 def denoising_steps(request: ResolvedRequest) -> int:
     """Return the steps that really run for one picture; image to image skips the first ones."""
+    steps = request.num_inference_steps
     if request.image is None or request.strength is None:
-        return request.num_inference_steps
-    return max(
-        1, min(int(request.num_inference_steps * request.strength), request.num_inference_steps)
-    )
+        return steps
+    wanted = min(steps * request.strength, steps)
+    # As diffusers has it: FLUX.1, which alone has a sequence length, rounds what it leaves out.
+    is_flux = request.max_sequence_length is not None
+    return max(1, steps - int(steps - wanted) if is_flux else int(wanted))
 
 
 def flops(family: Family, request: ResolvedRequest) -> float:

@@ -111,10 +111,10 @@ class EngineWorker:
     async def stop(self) -> None:
         """End the process. What is under way raises WorkerDiedError."""
         life, self._life = self._life, None
+        self._enter(WorkerState.STOPPED)  # first: nobody should draw with what is ending
         if life is not None:
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
-        self._enter(WorkerState.STOPPED)
 
     async def ready(self) -> None:
         """Wait until the worker draws.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
@@ -13,7 +15,10 @@ MOST_ROWS = 16  # of one forward; beyond, no device gains and every cancel waits
 _SAMPLES = 3
 # Below this gain a larger forward only makes everyone wait for everyone.
 _WORTH = 0.97
+_LOOK_AGAIN = 64  # one tick in so many is in a size that was not measured for long
+_NEWS = 0.2  # a settled time that changes by less need not be kept anew
 _LIMIT_SECONDS = 300.0
+_KEPT = 256  # curves; every size that is asked for has one
 
 
 class RowCurve:
@@ -21,7 +26,8 @@ class RowCurve:
 
     It is measured with real work: while a size is unknown that the waiting pictures could fill,
     they are drawn in that size, in turn with the others, so that other load on the machine falls
-    on all sizes alike. The least of three times counts. After that a size is settled.
+    on all sizes alike. The least of three times counts, and then a size is settled: it is measured
+    on, and now and then another size gets a turn, so that no spoilt measurement stays for ever.
 
     Args:
         known: sizes that were settled before.
@@ -34,7 +40,10 @@ class RowCurve:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settled: dict[int, float] = dict(known or {})
+        self._told: dict[int, float] = dict(self._settled)
         self._samples: dict[int, list[float]] = {}
+        self._ticks = 0
+        self._measured_at: dict[int, int] = {}
         self._now = now
         self._limit: tuple[int, float] | None = None
 
@@ -51,17 +60,22 @@ class RowCurve:
         if unknown:
             return 1 + sizes.index(min(unknown, key=lambda size: len(self._samples.get(size, ()))))
         known = [count for count, size in enumerate(sizes, 1) if size in self._settled]
+        self._ticks += 1
+        if self._ticks % _LOOK_AGAIN == 0:
+            return min(known, key=lambda count: self._measured_at.get(sizes[count - 1], 0))
         return min(known, key=lambda count: self._mean_completion(sizes, count, len(rows)))
 
     def learn(self, rows: int, seconds: float) -> float | None:
-        """Take in how long a forward took; returns the size's time when this settles it."""
-        if rows in self._settled:
-            return None
+        """Take in how long a forward took; returns the size's time when that is news."""
+        self._measured_at[rows] = self._ticks
         samples = self._samples.setdefault(rows, [])
         samples.append(seconds)
         if len(samples) < _SAMPLES:
             return None
         self._settled[rows] = min(self._samples.pop(rows))
+        if abs(self._settled[rows] / self._told.get(rows, math.inf) - 1) <= _NEWS:
+            return None
+        self._told[rows] = self._settled[rows]
         return self._settled[rows]
 
     def ran_out(self, rows: int) -> None:
@@ -119,7 +133,7 @@ class Curves:
         self._hardware = hardware
         self._known = known
         self._learn = learn
-        self._curves: dict[tuple[str, str, str], RowCurve] = {}
+        self._curves: OrderedDict[tuple[str, str, str], RowCurve] = OrderedDict()
 
     def of(self, model: EngineModel, bucket: str) -> RowCurve:
         """Return the curve of pictures of one model and bucket."""
@@ -132,6 +146,9 @@ class Curves:
                     if (point.model, point.fingerprint, point.bucket) == key
                 }
             )
+        self._curves.move_to_end(key)
+        if len(self._curves) > _KEPT:
+            self._curves.popitem(last=False)
         return self._curves[key]
 
     def learn(self, model: EngineModel, bucket: str, rows: int, seconds: float) -> None:

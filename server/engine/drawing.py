@@ -72,6 +72,7 @@ class Drawing:
             bucket=(self.message.model.id, self.trajectory.bucket),
             arrived_at=self.arrived_at,
             seconds_left=step * self.trajectory.predictions_left,
+            seconds_done=step * self.trajectory.step_index,
         )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 import torch
 
@@ -28,7 +29,10 @@ _ENCODERS = 2
 
 
 class Finishing:
-    """Threads beside the drawing one: a decoder, which has its own stream on a GPU, and encoders.
+    """Threads beside the drawing one: a decoder, a previewer, encoders.
+
+    On a GPU the first two have a stream each. They are apart, since each waits for the device, and
+    a finished file should not wait for a preview.
 
     Args:
         device: where latents are.
@@ -51,9 +55,12 @@ class Finishing:
         self._outbox = outbox
         self._last_words = last_words
         self._stream = _side_stream(device)
+        self._preview_stream = _side_stream(device)
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._previewer = ThreadPoolExecutor(1, thread_name_prefix="previewer")
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._lacked_room: deque[Drawing] = deque()
+        self._uses: set[Future[None]] = set()  # work that holds a model
 
     def read_sources(self, message: Draw) -> Future[Pictures]:
         """Decode the pictures that a request gives, and nudge the drawing thread after that."""
@@ -64,12 +71,20 @@ class Finishing:
     def preview(self, row: Drawing) -> None:
         """Send a preview soon."""
         row.previewing = True
-        self._encoders.submit(self._preview, row)
+        self._use(self._previewer.submit(self._preview, row, self._launched()))
 
     def finish(self, row: Drawing) -> None:
         """Turn finished latents into a file, while the next ticks run."""
-        launched = torch.cuda.current_stream().record_event() if self._stream else None
-        self._decoder.submit(self._decode, row, launched)
+        self._use(self._decoder.submit(self._decode, row, self._launched()))
+
+    def settle(self) -> bool:
+        """Wait until nothing here uses a model; the drawing thread alone may call this.
+
+        Returns whether anything did.
+        """
+        uses = list(self._uses)
+        wait(uses)
+        return bool(uses)
 
     def without_room(self) -> Drawing | None:
         """Return a picture that could not be decoded beside the ticks for want of memory."""
@@ -81,28 +96,36 @@ class Finishing:
         def work() -> None:
             with_room(lambda: self._decode_and_encode(row))
 
-        self._last_words.guarded(row.message, row.index, work)
+        if self._inbox.is_wanted(row.draw):
+            self._last_words.guarded(row.message, row.index, work)
 
-    def _preview(self, row: Drawing) -> None:
+    def _launched(self) -> torch.cuda.Event | None:
+        """Return a mark behind all that the calling thread gave to the device."""
+        return torch.cuda.current_stream().record_event() if self._stream else None
+
+    def _use(self, work: Future[None]) -> None:
+        self._uses.add(work)
+        work.add_done_callback(self._uses.discard)
+
+    def _preview(self, row: Drawing, launched: torch.cuda.Event | None) -> None:
+        last = row.trajectory.last_step  # held to the end: the next tick lets go of its tensors
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), _beside(self._preview_stream, launched):
                 pixels = row.family.preview(row.trajectory).numpy()
             data = encode_preview(pixels)
             self._outbox.put(DrawPreview(draw=row.draw, index=row.index, data=data))
         except Exception:
             log.exception("no preview of draw %d", row.draw)
         finally:
+            del last
             row.previewing = False
 
     def _decode(self, row: Drawing, launched: torch.cuda.Event | None) -> None:
         def work() -> None:
             use_threads_for(row.family.parameter_count)
-            if self._stream is None or launched is None:
-                self._decode_and_encode(row)
-                return
-            launched.wait(self._stream)
-            with torch.cuda.stream(self._stream):
-                row.trajectory.latents.record_stream(self._stream)
+            with _beside(self._stream, launched):
+                if self._stream is not None:
+                    row.trajectory.latents.record_stream(self._stream)
                 self._decode_and_encode(row)
 
         def work_or_give_back() -> None:
@@ -121,30 +144,51 @@ class Finishing:
         with torch.inference_mode():
             check_finite(row.trajectory.latents, row.message)
             pixels = row.family.decode(row.trajectory)
-        self._encoders.submit(self._encode, row, pixels)
+        # Without the row, which would keep its model in memory.
+        self._encoders.submit(
+            self._encode, row.message, row.index, pixels, row.started_at, row.device_seconds
+        )
 
-    def _encode(self, row: Drawing, pixels: torch.Tensor) -> None:
+    def _encode(
+        self,
+        message: Draw,
+        index: int,
+        pixels: torch.Tensor,
+        started_at: float,
+        device_seconds: float,
+    ) -> None:
         def work() -> None:
-            recipe = recipe_of(row.message, row.index, self._engine)
+            recipe = recipe_of(message, index, self._engine)
             data = encode_picture(pixels.numpy(), recipe)
             self._last_words.say(
                 DrawPicture(
-                    draw=row.draw,
-                    index=row.index,
+                    draw=message.draw,
+                    index=index,
                     data=data,
                     format=recipe.format,
                     width=pixels.shape[1],
                     height=pixels.shape[0],
                     recipe=recipe,
-                    duration_seconds=time.monotonic() - row.started_at,
-                    device_seconds=row.device_seconds,
+                    duration_seconds=time.monotonic() - started_at,
+                    device_seconds=device_seconds,
                 )
             )
 
-        self._last_words.guarded(row.message, row.index, work)
+        self._last_words.guarded(message, index, work)
 
 
 def _side_stream(device: torch.device) -> torch.cuda.Stream | None:
     if device.type != "cuda":
         return None
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _beside(stream: torch.cuda.Stream | None, launched: torch.cuda.Event | None) -> Iterator[None]:
+    """Give work to `stream`, behind what was launched; without one, do it as usual."""
+    if stream is None or launched is None:
+        yield
+        return
+    launched.wait(stream)
+    with torch.cuda.stream(stream):
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 
 import torch
 
@@ -18,12 +19,21 @@ log = logging.getLogger(__name__)
 class Forward:
     """Takes steps; what fails, fails alone.
 
-    Without memory for all rows they are halved until they fit: a prediction changes nothing, so it
-    can be tried again. After any other error every picture is tried by itself.
+    Without memory for all rows they are tried again once nothing else uses any, and then halved
+    until they fit: a prediction changes nothing, so it can be repeated. After any other error every
+    picture is tried by itself.
+
+    Args:
+        residents: make room for a picture that does not fit alone.
+        last_words: where failures go.
+        let_go: waits for what other threads do with memory; returns whether there was anything.
     """
 
-    def __init__(self, residents: Residents, last_words: LastWords) -> None:
+    def __init__(
+        self, residents: Residents, last_words: LastWords, let_go: Callable[[], bool]
+    ) -> None:
         self._residents = residents
+        self._let_go = let_go
         self._last_words = last_words
         self.was_whole = True  # the last step was one forward
 
@@ -37,21 +47,25 @@ class Forward:
                 stepped.append(row)
         return stepped
 
-    def _predictions(self, rows: list[Drawing]) -> list[tuple[Drawing, torch.Tensor]]:
+    def _predictions(
+        self, rows: list[Drawing], *, is_second_try: bool = False
+    ) -> list[tuple[Drawing, torch.Tensor]]:
         if len(rows) == 1:
             return self._alone(rows[0])
+        parts: list[list[Drawing]] = []
         try:
             predictions = rows[0].family.predict([row.trajectory for row in rows])
             return list(zip(rows, predictions, strict=True))
         except Exception as error:
-            if is_out_of_memory(error):
-                parts = self._halves(rows)
-            else:
+            if not is_out_of_memory(error):
                 log.exception("a forward of %d pictures failed; trying each alone", len(rows))
                 end_at_device_fault(error)
                 parts = [[row] for row in rows]
         # Outside the block above: the traceback holds on to the tensors of the attempt.
         self.was_whole = False
+        if not parts and not is_second_try and self._let_go():
+            return self._predictions(rows, is_second_try=True)
+        parts = parts or self._halves(rows)
         return [done for part in parts for done in self._predictions(part)]
 
     def _halves(self, rows: list[Drawing]) -> list[list[Drawing]]:

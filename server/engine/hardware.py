@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+_ENGINE = 1  # grows when forwards are run another way, such as compiled
 # Below this a step is shorter than the time threads need to meet.
 _PARAMETERS_FOR_THREADS = 20_000_000
 
@@ -20,7 +21,7 @@ def device_name(device: torch.device) -> str:
 
 def hardware(device: torch.device) -> str:
     """Return what a measurement of speed holds for: the device and the software on it."""
-    return f"{device_name(device)}, torch {torch.__version__}"
+    return f"{device_name(device)}, torch {torch.__version__}, engine {_ENGINE}"
 
 
 def use_threads_for(parameter_count: int) -> None:

@@ -38,11 +38,18 @@ _CLASSES: Mapping[tuple[Family, Task], type[DiffusionPipeline]] = {
 # What a damaged, incomplete or foreign file makes the libraries raise.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
+# How the CPU, the CUDA driver (when it loads a kernel, say) and cuBLAS say that memory ran out.
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 T = TypeVar("T")
 
 
 def dtype_of(device: torch.device) -> torch.dtype:
-    """Return what a model computes in: bf16 on CUDA, fp32 elsewhere."""
+    """Return what a model computes in: bf16 on CUDA, fp32 elsewhere.
+
+    Its VAE, too: one that asks to be upcast (`force_upcast`) overflows in fp16, whose range is
+    smaller, and diffusers upcasts it only there.
+    """
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
@@ -57,8 +64,6 @@ def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
     _check_task(model, pipeline)
     for part in model.source.parts:
         _named(model, functools.partial(_apply, pipeline, part))
-    if pipeline.vae.config.force_upcast and pipeline.vae.dtype != torch.float32:
-        pipeline.vae.to(torch.float32)  # this VAE overflows in half precision
     pipeline.to(device)
     return _family(model, pipeline)
 
@@ -79,9 +84,9 @@ def _named(model: EngineModel, work: Callable[[], T]) -> T:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` means that memory ran out; on the CPU torch has no type for it."""
+    """Return whether `error` means that memory ran out; only torch's own allocator has a type."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
     )
 
 

@@ -20,7 +20,7 @@ from server.engine.forward import Forward
 from server.engine.hardware import hardware, use_threads_for
 from server.engine.inbox import Inbox
 from server.engine.last_words import LastWords
-from server.engine.loading import dtype_of
+from server.engine.loading import dtype_of, load
 from server.engine.messages import (
     Draw,
     DrawProgress,
@@ -34,7 +34,7 @@ from server.engine.messages import Residents as ResidentsMessage
 from server.engine.order import in_turn
 from server.engine.outbox import Outbox
 from server.engine.pace import Pace
-from server.engine.residents import Residents
+from server.engine.residents import Load, Residents
 
 
 def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
@@ -66,12 +66,16 @@ class Loop:
     settings and steps: what is cancelled is gone before it, what is new is in it or the next.
     """
 
-    def __init__(self, inbox: Inbox, outbox: Outbox, device: torch.device) -> None:
+    def __init__(
+        self, inbox: Inbox, outbox: Outbox, device: torch.device, load: Load = load
+    ) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._residents = Residents(
             device,
             lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
+            load,
+            self._let_go,
         )
         self._curves = Curves(
             hardware(device),
@@ -80,7 +84,7 @@ class Loop:
         )
         self._pace = Pace(device)
         self._last_words = LastWords(inbox, outbox)
-        self._forward = Forward(self._residents, self._last_words)
+        self._forward = Forward(self._residents, self._last_words, self._let_go)
         self._finishing = Finishing(device, engine_of(device), inbox, outbox, self._last_words)
         self._waiting: list[Waiting] = []
         self._rows: list[Drawing] = []
@@ -145,9 +149,9 @@ class Loop:
 
     def _begin(self, one: Waiting) -> None:
         asked, model = one.message.request, one.message.model
+        pictures = one.pictures.result()  # first: what cannot be read needs no model
         family = self._residents.get(model)
         use_threads_for(family.parameter_count)
-        pictures = one.pictures.result()
         trajectory = self._residents.with_room(
             model.id, lambda: family.prepare(asked, family.encode(asked), one.index, pictures)
         )
@@ -174,18 +178,20 @@ class Loop:
         use_threads_for(taken[0].family.parameter_count)
         self._pace.begin()
         stepped = self._forward.step(taken)
-        self._pace.end(lambda seconds: self._share(taken, stepped, seconds))
+        # Decided now: the seconds may come when the next forward has been launched.
+        is_whole = stepped == taken and self._forward.was_whole
+        self._pace.end(lambda seconds: self._share(taken, seconds, is_whole=is_whole))
         for row in stepped:
             self._tell(row)
         failed = [row for row in taken if row not in stepped]
         self._rows = [row for row in self._rows if row not in failed]
 
-    def _share(self, taken: list[Drawing], stepped: list[Drawing], seconds: float) -> None:
+    def _share(self, taken: list[Drawing], seconds: float, *, is_whole: bool) -> None:
         """Book a tick's seconds to its pictures, and learn from it if it was one whole forward."""
         rows = sum(row.rows for row in taken)
         for row in taken:
             row.device_seconds += seconds * row.rows / rows
-        if stepped == taken and self._forward.was_whole:
+        if is_whole:
             first = taken[0]
             self._curves.learn(first.message.model, str(first.trajectory.bucket), rows, seconds)
 
@@ -203,6 +209,14 @@ class Loop:
         if due and not row.previewing and not row.trajectory.is_done:
             row.previewed_at = now
             self._finishing.preview(row)
+
+    def _let_go(self) -> bool:
+        """Wait until no picture that left the ticks holds on to a model or to memory.
+
+        Returns whether there was one.
+        """
+        self._pace.settle()
+        return self._finishing.settle()
 
     def _finish_what_lacked_room(self) -> None:
         while (row := self._finishing.without_room()) is not None:

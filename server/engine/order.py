@@ -18,16 +18,18 @@ class Place:
         bucket: pictures of one bucket fit into one forward.
         arrived_at: in seconds of any steady clock.
         seconds_left: work that it still needs, alone.
+        seconds_done: work that it has had; only the rest of its time did it wait.
     """
 
     bucket: Hashable
     arrived_at: float
     seconds_left: float
+    seconds_done: float = 0.0
 
     @property
     def turn(self) -> float:
         """The smallest is next. It moves forward with every step and never back."""
-        return self.arrived_at + PATIENCE * self.seconds_left
+        return self.arrived_at + self.seconds_done + PATIENCE * self.seconds_left
 
 
 def in_turn(places: Sequence[Place]) -> list[int]:

@@ -16,6 +16,7 @@ from server.engine.families.base import FamilyPipeline
 from server.engine.loading import dtype_of, is_out_of_memory, load
 
 T = TypeVar("T")
+Load = Callable[[EngineModel, torch.device], FamilyPipeline]
 
 
 class Residents:
@@ -24,13 +25,22 @@ class Residents:
     Args:
         device: where they are.
         on_change: called with the ids in memory and the one being loaded, if any.
+        load: makes a model of what the registry says of it.
+        let_go: called before memory is freed or a model is loaded: waits for what other threads
+            do with models.
     """
 
     def __init__(
-        self, device: torch.device, on_change: Callable[[tuple[str, ...], str | None], None]
+        self,
+        device: torch.device,
+        on_change: Callable[[tuple[str, ...], str | None], None],
+        load: Load = load,
+        let_go: Callable[[], object] = lambda: None,
     ) -> None:
         self._device = device
         self._on_change = on_change
+        self._load = load
+        self._let_go = let_go
         self._kept: OrderedDict[str, tuple[EngineModel, FamilyPipeline]] = OrderedDict()
 
     def get(self, model: EngineModel) -> FamilyPipeline:
@@ -47,7 +57,7 @@ class Residents:
         self._make_room(model)
         self._changed(loading=model.id)
         try:
-            pipeline = self.with_room(model.id, lambda: load(model, self._device))
+            pipeline = self.with_room(model.id, lambda: self._load(model, self._device))
             self._kept[model.id] = (model, pipeline)
         finally:
             self._changed()
@@ -91,6 +101,7 @@ class Residents:
             self._evict([next(iter(self._kept))])
 
     def _evict(self, model_ids: list[str]) -> None:
+        self._let_go()
         for model_id in model_ids:
             del self._kept[model_id]
         gc.collect()  # pipelines hold themselves in cycles

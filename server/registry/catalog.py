@@ -114,6 +114,9 @@ def _references(entry: ModelEntry, found: Mapping[str, FoundEntry]) -> Iterator[
             yield ("base",), f"there is no model '{entry.base}'; name the id of another entry"
         elif base.entry.family != entry.family:
             yield ("base",), f"'{entry.base}' is {base.entry.family}, not {entry.family}"
+        elif base.entry.task != entry.task:
+            said = f"'{entry.base}' is of task {base.entry.task}, not {entry.task}; write its task"
+            yield ("base",), said
         elif base.entry.source is None:
             yield ("base",), f"'{entry.base}' has a base itself; name that one and all parts"
     for index, name in enumerate(entry.fallback):

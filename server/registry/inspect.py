@@ -9,15 +9,12 @@ from pathlib import Path
 
 from server.domain.models import ModelState
 from server.registry import manifest
+from server.registry.families import PIPELINES, kind_of
 from server.registry.places import SDXL_CONFIG, OutsideError, Places
 from server.registry.rules import source_kind
 from server.registry.safetensors import Header, WeightsError, fingerprint, read_header
 from server.registry.schema import SourceEntry
 
-_CLASSES = {
-    "sdxl": ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
-    "flux": ("FluxPipeline", "FluxImg2ImgPipeline", "FluxKontextPipeline"),
-}
 _LIBRARIES = ("diffusers", "transformers", None)
 _MAX_JSON_BYTES = 2**20
 _LOCAL = ("folder", "single_file", "bundled")
@@ -46,10 +43,15 @@ class Inspector:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._seen: dict[Path, tuple[Signature, Found]] = {}
+        self._seen: dict[tuple[Path, str, str], tuple[Signature, Found]] = {}
 
-    def look(self, source: SourceEntry, family: str, *, is_part: bool = False) -> Found:
-        """Return how `source` stands. Never raises for what lies on disk."""
+    def look(
+        self, source: SourceEntry, family: str, task: str = "text", *, is_part: bool = False
+    ) -> Found:
+        """Return how `source` stands as a model of `family` and `task`, or as a part of one.
+
+        Never raises for what lies on disk.
+        """
         if source.hub is not None and source.revision is None:
             return Found(ModelState.UNPINNED, f"no commit of '{source.hub}' is pinned yet")
         try:
@@ -63,14 +65,14 @@ class Inspector:
                 return pulled
         if not path.exists():
             return _absent(source, kind)
-        found = self._sound(path, family, is_part=is_part)
+        found = self._sound(path, family, task, is_part=is_part)
         if found.state is not ModelState.READY or not found.is_single_file or is_part:
             return found
         return self._configured(source, found)
 
     def forget(self, path: Path) -> None:
         """Look afresh at `path` next time."""
-        self._seen.pop(path, None)
+        self._seen = {key: seen for key, seen in self._seen.items() if key[0] != path}
 
     def _pulled(self, source: SourceEntry, path: Path) -> Found | None:
         known = manifest.load(path)
@@ -81,13 +83,15 @@ class Inspector:
             return Found(ModelState.MISSING, f"'{gone}' is gone or was cut off")
         return None
 
-    def _sound(self, path: Path, family: str, *, is_part: bool) -> Found:
+    def _sound(self, path: Path, family: str, task: str, *, is_part: bool) -> Found:
+        key = path, family, task
         try:
             signature = _signature(path)
-            known = self._seen.get(path)
+            known = self._seen.get(key)
             if known is None or known[0] != signature:
-                found = _file(path, is_part=is_part) if path.is_file() else _folder(path, family)
-                self._seen[path] = known = (signature, found)
+                is_file = path.is_file()
+                found = _file(path, is_part=is_part) if is_file else _folder(path, family, task)
+                self._seen[key] = known = (signature, found)
         except OSError as error:
             return _broken(f"its files cannot be read ({error.strerror}); check their rights")
         return known[1]
@@ -103,7 +107,7 @@ class Inspector:
                 return _broken(
                     f"the config folder has no '{name}'; remove `config` to use SDXL's own"
                 )
-        wrong = _index_is_wrong(config, "sdxl")
+        wrong = _index_is_wrong(config, "sdxl", "text")
         if wrong is not None:
             return _broken(f"the config folder: {wrong}")
         return Found(found.state, None, found.path, config, found.fingerprint)
@@ -133,8 +137,8 @@ def _file(path: Path, *, is_part: bool) -> Found:
     return Found(ModelState.READY, None, path, None, fingerprint(path, header))
 
 
-def _folder(path: Path, family: str) -> Found:
-    wrong = _index_is_wrong(path, family)
+def _folder(path: Path, family: str, task: str) -> Found:
+    wrong = _index_is_wrong(path, family, task)
     if wrong is not None:
         return _broken(wrong)
     files = _weights(path)
@@ -157,8 +161,8 @@ def _needs(family: str) -> tuple[str, ...]:
     return denoiser, "vae", "text_encoder", "text_encoder_2"
 
 
-def _index_is_wrong(path: Path, family: str) -> str | None:
-    """Return why model_index.json names something else than a pipeline of the family."""
+def _index_is_wrong(path: Path, family: str, task: str) -> str | None:
+    """Return why model_index.json names something else than a pipeline of family and task."""
     try:
         with (path / "model_index.json").open("rb") as file:
             index = json.loads(file.read(_MAX_JSON_BYTES))
@@ -166,13 +170,20 @@ def _index_is_wrong(path: Path, family: str) -> str | None:
         return "the folder has no model_index.json, so it is no diffusers pipeline"
     except (ValueError, RecursionError):
         return "its model_index.json is damaged; fetch it again"
-    if not isinstance(index, dict) or index.get("_class_name") not in _CLASSES[family]:
-        name = index.get("_class_name") if isinstance(index, dict) else None
-        return f"it holds a {name}, not a {_CLASSES[family][0]}; check the entry's family"
+    name = index.get("_class_name") if isinstance(index, dict) else None
+    if name not in PIPELINES[family][task]:
+        return f"it holds a {name}, not a {PIPELINES[family][task][0]}; {_right_words(name)}"
     for name, parts in index.items():
         if isinstance(parts, list) and parts and parts[0] not in _LIBRARIES:
             return f"its '{name}' needs code of its own ({parts[0]}), which is never run"
     return None
+
+
+def _right_words(pipeline: object) -> str:
+    kind = kind_of(pipeline) if isinstance(pipeline, str) else None
+    if kind is None:
+        return "nothing here draws with it, so remove the entry"
+    return f"write `family: {kind[0]}` and `task: {kind[1]}` in the entry"
 
 
 def _weights(path: Path) -> list[Path]:

@@ -3,91 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from server.domain.models import (
-    Family,
-    ModelInfo,
-    ParameterInfo,
-    ParameterType,
-    ParameterValue,
-    Size,
-    Style,
-    Task,
-)
+from server.domain.models import Family, ModelInfo, ParameterInfo, Size, Style, Task
+from server.registry.families import OWN_SCHEDULER, PARAMETERS, SCHEDULERS, SIZE_MULTIPLE, Known
 from server.registry.schema import ModelEntry, Sizes, StyleEntry
 
-# As the engine spells them (server.engine.schedulers); a test keeps the two the same.
-SCHEDULERS: Mapping[str, tuple[str, ...]] = {
-    "sdxl": (
-        "euler",
-        "euler_a",
-        "dpmpp_2m",
-        "dpmpp_2m_karras",
-        "dpmpp_2m_sde",
-        "dpmpp_2m_sde_karras",
-        "dpmpp_sde",
-        "ddim",
-        "unipc",
-        "lcm",
-        "tcd",
-        "heun",
-        "euler_trailing",
-        "ddim_trailing",
-    ),
-    "flux": ("flow_match_euler", "flow_match_heun", "dpmpp_2m", "unipc"),
-}
-OWN_SCHEDULER = "default"  # the checkpoint's own, always offered; recipes spell it so, too
-SIZE_MULTIPLE: Mapping[str, int] = {"sdxl": 8, "flux": 16}
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A parameter as its family takes it, before an entry narrows it."""
-
-    type: ParameterType
-    description: str
-    default: ParameterValue | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-
-
-_NEGATIVE = Known("string", "What the picture should not show")
-_STEPS = "Denoising steps: more take longer"
-_SCHEDULER = Known("choice", "Noise scheduler; default: the checkpoint's own", OWN_SCHEDULER)
-_IMAGE = Known("image", "Upload or picture to start from")
-_STRENGTH = "With image: 1 redraws all of it, 0.1 almost nothing"
-
-PARAMETERS: Mapping[str, Mapping[str, Known]] = {
-    "sdxl": {
-        "negative_prompt": _NEGATIVE,
-        "num_inference_steps": Known("integer", _STEPS, 30, 1, 150, 1),
-        "guidance_scale": Known("number", "How closely to follow the prompt", 5.0, 1, 20, 0.5),
-        "scheduler": _SCHEDULER,
-        "image": _IMAGE,
-        "strength": Known("number", _STRENGTH, 0.6, 0.05, 1, 0.05),
-    },
-    "flux": {
-        "negative_prompt": Known("string", f"{_NEGATIVE.description}; needs true_cfg_scale > 1"),
-        "num_inference_steps": Known("integer", _STEPS, 28, 1, 150, 1),
-        "guidance_scale": Known(
-            "number", "How closely to follow the prompt, as the network learned it", 3.5, 0, 20, 0.5
-        ),
-        "true_cfg_scale": Known(
-            "number",
-            "Guidance away from negative_prompt; above 1 takes twice as long",
-            1,
-            1,
-            10,
-            0.5,
-        ),
-        "max_sequence_length": Known("integer", "Longest prompt in tokens", 512, 16, 512, 1),
-        "scheduler": _SCHEDULER,
-        "image": _IMAGE,
-        "strength": Known("number", _STRENGTH, 0.75, 0.05, 1, 0.05),
-    },
-}
+_OF_GUIDANCE = (
+    "guidance_rescale",
+    "negative_original_size",
+    "negative_crops_coords_top_left",
+    "negative_target_size",
+)
 
 
 def model_info(
@@ -145,10 +71,11 @@ def broken_info(model_id: str, reason: str) -> ModelInfo:
 
 def parameters(entry: ModelEntry) -> tuple[ParameterInfo, ...]:
     """Return the parameters that the model takes, narrowed as the entry says."""
+    known = PARAMETERS[entry.family][entry.task]
     return tuple(
-        _parameter(entry, name, known)
-        for name, known in PARAMETERS[entry.family].items()
-        if name not in entry.without
+        _parameter(entry, name, known[name])
+        for name in known
+        if name not in entry.without and not _lacks_guidance(entry, name)
     )
 
 
@@ -165,6 +92,11 @@ def size(shape: str, pixels: str) -> Size:
     """
     width, height = pixels.split("x")
     return Size(width=int(width), height=int(height), aspect_ratio=shape)
+
+
+def _lacks_guidance(entry: ModelEntry, name: str) -> bool:
+    """Return whether `name` works on guidance, of which the model has none."""
+    return name in _OF_GUIDANCE and "guidance_scale" in entry.without
 
 
 def _parameter(entry: ModelEntry, name: str, known: Known) -> ParameterInfo:

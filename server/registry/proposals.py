@@ -7,35 +7,36 @@ import re
 from pathlib import Path
 
 from server.domain.errors import RegistryError
+from server.registry.families import PIPELINES, kind_of
 from server.registry.overlay import Fields
 from server.registry.places import OutsideError, Places
 from server.registry.safetensors import WeightsError, read_header
 
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
-_FAMILIES = {"Flux": "flux", "StableDiffusionXL": "sdxl"}
 _SIZES: dict[str, Fields] = {
     "sdxl": {"1:1": "1024x1024", "4:3": "1152x896", "3:4": "896x1152", "16:9": "1344x768"},
     "flux": {"1:1": "1024x1024", "4:3": "1184x880", "3:4": "880x1184", "16:9": "1392x752"},
 }
 
 
-def from_hub(repo: str, family: str, *, file: str | None = None) -> Fields:
+def from_hub(repo: str, family: str, *, task: str = "text", file: str | None = None) -> Fields:
     """Return an entry for a hub repo, of which `pin` must say the commit.
 
     Args:
         repo: owner/name.
         family: sdxl or flux.
+        task: text, fill or edit; what the repo's model_index.json will have to confirm.
         file: one SDXL checkpoint of the repo; None: the whole diffusers pipeline.
 
     Raises:
-        RegistryError: it is no name of a repo.
+        RegistryError: it is no name of a repo, or there is no such family or task.
     """
     if not _REPO.fullmatch(repo):
         raise RegistryError(f"'{repo}' is no hub repo; write it as owner/name")
     source: Fields = {"hub": repo, "revision": None}
     if file is not None:
         source["file"] = file
-    return _entry(repo.rsplit("/", 1)[-1], family, source)
+    return _entry(repo.rsplit("/", 1)[-1], family, source, task=task)
 
 
 def from_url(url: str, sha256: str) -> Fields:
@@ -55,8 +56,8 @@ def from_path(path: Path, written: str | None = None) -> Fields:
         RegistryError: it is not there, or neither of the two.
     """
     if path.is_dir():
-        family = _family(path)
-        return _entry(path.name, family, {"folder": written or str(path.resolve())})
+        family, task = _kind(path)
+        return _entry(path.name, family, {"folder": written or str(path.resolve())}, task=task)
     try:
         header = read_header(path)
     except FileNotFoundError as error:
@@ -94,13 +95,17 @@ def model_id(name: str) -> str:
     return plain[:64] or "model"
 
 
-def _entry(name: str, family: str, source: Fields) -> Fields:
+def _entry(name: str, family: str, source: Fields, *, task: str = "text") -> Fields:
     if family not in _SIZES:
         raise RegistryError(f"there is no family '{family}'; use sdxl or flux")
+    if task not in PIPELINES[family]:
+        known = ", ".join(PIPELINES[family])
+        raise RegistryError(f"{family} has no models of task '{task}'; it has {known}")
     return {
         "id": model_id(name),
         "name": name[:600],
         "family": family,
+        **({} if task == "text" else {"task": task}),
         "source": source,
         "licence": "unknown",
         "gated": False,
@@ -109,7 +114,8 @@ def _entry(name: str, family: str, source: Fields) -> Fields:
     }
 
 
-def _family(folder: Path) -> str:
+def _kind(folder: Path) -> tuple[str, str]:
+    """Return family and task, as the folder's own model_index.json names them."""
     try:
         index = json.loads((folder / "model_index.json").read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -117,7 +123,10 @@ def _family(folder: Path) -> str:
             f"'{folder.name}' has no readable model_index.json, so it is no diffusers pipeline"
         ) from error
     name = index.get("_class_name") if isinstance(index, dict) else None
-    for begin, family in _FAMILIES.items():
-        if isinstance(name, str) and name.startswith(begin):
-            return family
-    raise RegistryError(f"'{folder.name}' holds a {name}; only SDXL and FLUX.1 are drawn with")
+    kind = kind_of(name) if isinstance(name, str) else None
+    if kind is None:
+        raise RegistryError(
+            f"'{folder.name}' holds a {name}; only SDXL and FLUX.1 that draw, repaint or edit "
+            "are drawn with"
+        )
+    return kind

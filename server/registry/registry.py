@@ -271,9 +271,9 @@ class Registry:
         return one
 
     def _looks(self, one: SoundEntry) -> list[Found]:
-        family = one.entry.family
+        entry = one.entry
         return [
-            self._inspector.look(source, family, is_part=index > 0)
+            self._inspector.look(source, entry.family, entry.task, is_part=index > 0)
             for index, source in enumerate(one.sources)
         ]
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from server.registry.families import PARAMETERS, SCHEDULERS, Known
 from server.registry.nodes import Path
-from server.registry.parameters import PARAMETERS, SCHEDULERS, Known, size, size_multiple
+from server.registry.parameters import size, size_multiple
 from server.registry.schema import ModelEntry, Sizes, SourceEntry, StyleEntry
 
 Complaint = tuple[Path, str]
@@ -22,6 +23,8 @@ _BELONGS = {
     "sha256": ("url",),
     "config": ("hub", "url", "single_file"),
 }
+_PICTURED = ("image", "images", "outpaint", "pair")
+_RANGED = ("integer", "number", "images")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -34,6 +37,13 @@ def complaints(
         yield (
             ("family",),
             "remote models come with connections, which this version lacks; use sdxl or flux",
+        )
+        return
+    if entry.task not in PARAMETERS[entry.family]:
+        yield (
+            ("task",),
+            f"{entry.family} has no models of task {entry.task}; "
+            f"it has {_list(tuple(PARAMETERS[entry.family]))}",
         )
         return
     yield from _origin(entry)
@@ -67,10 +77,19 @@ def _origin(entry: ModelEntry) -> Iterator[Complaint]:
             yield ("source", "random"), f"random must be the entry's own family, {entry.family}"
         if entry.family == "flux" and _is_one_file(entry.source):
             yield ("source",), "a FLUX.1 single file is not read; use a hub repo or a folder"
+        elif entry.task != "text":
+            yield from _beyond_text(entry.source, entry.task)
     for index, part in enumerate(entry.parts):
         yield from _source(part.source, ("parts", index, "source"), is_part=True)
         if part.kind == "unet" and entry.family == "flux":
             yield ("parts", index, "kind"), "FLUX.1 has no unet; use kind: adapter"
+
+
+def _beyond_text(source: SourceEntry, task: str) -> Iterator[Complaint]:
+    if source.random:
+        yield ("source", "random"), "random weights draw from words only; remove `task`"
+    if _is_one_file(source):
+        yield ("source",), f"a single file of task {task} is not read; use a hub repo or a folder"
 
 
 def _is_one_file(source: SourceEntry) -> bool:
@@ -132,7 +151,7 @@ def _stays_inside(name: str) -> bool:
 
 
 def _values(entry: ModelEntry) -> Iterator[Complaint]:
-    known = PARAMETERS[entry.family]
+    known = PARAMETERS[entry.family][entry.task]
     for key, names in (
         ("defaults", entry.defaults),
         ("limits", entry.limits),
@@ -141,7 +160,8 @@ def _values(entry: ModelEntry) -> Iterator[Complaint]:
         for index, name in enumerate(names):
             if name not in known:
                 place = (key, index) if key == "without" else (key, name)
-                yield place, f"{entry.family} has no parameter '{name}'; known: {_list(known)}"
+                kind = entry.family if entry.task == "text" else f"{entry.family} {entry.task}"
+                yield place, f"{kind} has no parameter '{name}'; known: {_list(known)}"
     offered = entry.schedulers or SCHEDULERS[entry.family]
     for index, name in enumerate(offered):
         if name not in SCHEDULERS[entry.family]:
@@ -150,9 +170,15 @@ def _values(entry: ModelEntry) -> Iterator[Complaint]:
     for name, value in entry.defaults.items():
         if name in known:
             yield from _default(entry, name, value, known[name], offered)
+    yield from _limits(entry, known)
+
+
+def _limits(entry: ModelEntry, known: Mapping[str, Known]) -> Iterator[Complaint]:
     for name, (low, high) in entry.limits.items():
         if low > high:
             yield ("limits", name), f"{low:g} is above {high:g}; write the smaller one first"
+        if name in known and known[name].type not in _RANGED:
+            yield ("limits", name), f"'{name}' is no number, so it has no limits; remove them"
 
 
 def _default(
@@ -168,8 +194,8 @@ def _default(
     elif known.type == "choice":
         if value not in offered:
             yield place, f"there is no scheduler '{value}' here; offered: {_list(offered)}"
-    elif known.type == "image":
-        yield place, "a picture has no default; remove it"
+    elif known.type in _PICTURED:
+        yield place, f"'{name}' belongs to one picture and has no default; remove it"
     elif known.type == "string":
         if not isinstance(value, str):
             yield place, f"{value} should be words; put them in quotes"

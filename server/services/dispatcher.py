@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,18 +129,34 @@ class Dispatcher:
 
     def _hand_out(self) -> None:
         while self._runner.storage_problem is None:
-            due = self._queue.pop(lambda unit: bool(self._free_for(unit)))
+            emptying: set[str] = set()
+            due = self._queue.pop(functools.partial(self._fits, emptying))
             if due is None:
                 return
             active = self._active.get(due.job_id)
             if active is not None and due.index not in active.stored:
-                self._launch(due, active, self._best(self._free_for(due), due))
+                self._launch(due, active, self._best(self._free_for(due, emptying), due))
 
-    def _free_for(self, due: Unit) -> list[Worker]:
+    def _fits(self, emptying: set[str], due: Unit) -> bool:
+        """Return whether a worker may take `due` now.
+
+        The first suspect that none may take has the least busy one to itself as soon as that is
+        empty: it goes to `emptying`, so that whoever comes later in the order does not pass there.
+        """
+        if self._free_for(due, emptying):
+            return True
+        ready = [worker for worker in self._workers if worker.is_ready]
+        if ready and not emptying and self._is_suspect(due):
+            emptying.add(min(ready, key=self._work_of).id)
+        return False
+
+    def _free_for(self, due: Unit, emptying: set[str]) -> list[Worker]:
         return [
             worker
             for worker in self._workers
-            if worker.is_ready and has_room(self._in_flight[worker.id], due, self._is_suspect)
+            if worker.is_ready
+            and worker.id not in emptying
+            and has_room(self._in_flight[worker.id], due, self._is_suspect)
         ]
 
     def _is_suspect(self, held: Unit) -> bool:
@@ -147,13 +164,10 @@ class Dispatcher:
         return active is not None and active.job.deaths > 0
 
     def _best(self, free: Sequence[Worker], due: Unit) -> Worker:
-        return min(
-            free,
-            key=lambda w: (
-                due.model not in w.loaded_models,
-                sum(u.flops for u in self._in_flight[w.id]),
-            ),
-        )
+        return min(free, key=lambda w: (due.model not in w.loaded_models, self._work_of(w)))
+
+    def _work_of(self, worker: Worker) -> float:
+        return sum(held.flops for held in self._in_flight[worker.id])
 
     def _launch(self, due: Unit, active: ActiveJob, worker: Worker) -> None:
         self._in_flight[worker.id].append(due)
@@ -166,7 +180,7 @@ class Dispatcher:
         try:
             await self._runner.draw(active, due.index, worker)
         except WorkerDiedError as error:
-            if await self._runner.died(active, error):
+            if await self._runner.died(active, due.index, error):
                 self._queue.push(due)
         except AppError as error:
             await self._runner.finish(active, JobState.FAILED, error)

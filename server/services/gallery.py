@@ -85,24 +85,3 @@ class Gallery:
         if row is None:
             raise NotFoundError(f"no picture '{image_id}'")
         return row
-
-
-class Sources:
-    """Reads the picture that a request starts from; asked by a worker's client."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def __call__(self, source_id: str) -> bytes:
-        """Return the file of an upload or picture; whose it is was checked at submit.
-
-        Raises:
-            NotFoundError: it was deleted since.
-        """
-        upload = await self._store.uploads.get(source_id)
-        if upload is not None:
-            return await self._store.blobs.get(upload.sha256, "png")
-        image = await self._store.images.get(source_id)
-        if image is not None:
-            return await self._store.blobs.get(image.sha256, image.format.value)
-        raise NotFoundError(f"the source picture '{source_id}' was deleted")

@@ -25,6 +25,7 @@ from server.domain.work import flops
 from server.registry.registry import Registry
 from server.services.active import ActiveJob, ActiveJobs
 from server.services.dispatcher import Dispatcher
+from server.services.sources import Sources
 from server.services.views import EstimateView, JobView, job_view
 from server.store.store import Store
 
@@ -40,6 +41,7 @@ class Generation:
     def __init__(
         self,
         store: Store,
+        sources: Sources,
         registry: Registry,
         active: ActiveJobs,
         dispatcher: Dispatcher,
@@ -51,6 +53,7 @@ class Generation:
         max_jobs_per_owner: int,
     ) -> None:
         self._store = store
+        self._sources = sources
         self._registry = registry
         self._active = active
         self._dispatcher = dispatcher
@@ -83,6 +86,7 @@ class Generation:
 
         Raises:
             ModelNotFoundError, ModelUnavailableError, RequestRefusedError: see there.
+            NotFoundError: a picture that the request names is not the caller's.
             QueueFullError: too many unfinished jobs, of this owner or in all.
             ConflictError: `idempotency_key` was used for another request.
         """
@@ -180,18 +184,9 @@ class Generation:
     ) -> tuple[ResolvedRequest, ModelInfo]:
         info = self._registry.info(request.model)
         self._registry.engine_model(info.id)  # raises what is missing, before any cost
-        resolved = resolve(request, info, seed=secrets.randbelow(2**32))
-        for source_id in (resolved.image, resolved.mask, *resolved.references):
-            if source_id is not None:
-                await self._source_exists(source_id, caller)
+        given = await self._sources.pixels(request, caller)
+        resolved = resolve(request, info, seed=secrets.randbelow(2**32), given=given)
         return resolved, info
-
-    async def _source_exists(self, source_id: str, caller: Caller) -> None:
-        owner = caller.owner
-        if await self._store.uploads.get(source_id, owner) is not None:
-            return
-        if await self._store.images.get(source_id, owner) is None:
-            raise NotFoundError(f"no upload or picture '{source_id}'; upload it first")
 
     def _job(
         self, request: ImageRequest, resolved: ResolvedRequest, info: ModelInfo, caller: Caller

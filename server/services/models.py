@@ -13,7 +13,7 @@ from pydantic import Field
 
 from server.domain.errors import AppError, ConflictError, ModelUnavailableError
 from server.domain.images import Frozen, ModelId
-from server.domain.models import ModelInfo, ModelState
+from server.domain.models import ModelInfo, ModelState, Task
 from server.registry import proposals
 from server.registry.registry import Registry
 from server.services.model_files import ModelFiles
@@ -27,6 +27,7 @@ class HubModel(Frozen):
 
     hub: str = Field(max_length=200, description="owner/name", examples=["owner/name"])
     family: Literal["sdxl", "flux"]
+    task: Task = Field(default=Task.TEXT, description="What the checkpoint was made for")
     file: str | None = Field(default=None, max_length=200)
     id: ModelId | None = None
     name: str | None = Field(default=None, min_length=1, max_length=100)
@@ -140,7 +141,9 @@ class Models:
 
     def _add(self, model: HubModel | LocalModel) -> ModelInfo:
         if isinstance(model, HubModel):
-            entry = proposals.from_hub(model.hub, model.family, file=model.file)
+            entry = proposals.from_hub(
+                model.hub, model.family, task=model.task.value, file=model.file
+            )
         else:
             entry = proposals.from_name(self._files.folder, model.file)
         if model.id is not None:

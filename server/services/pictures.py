@@ -22,6 +22,7 @@ class SafePicture:
     png: bytes
     width: int
     height: int
+    has_alpha: bool
 
 
 def make_safe(data: bytes, *, max_pixels: int) -> SafePicture:
@@ -52,6 +53,23 @@ def make_safe(data: bytes, *, max_pixels: int) -> SafePicture:
         raise TooLargeError(f"the picture has far more than {max_pixels} pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, OverflowError) as error:
         raise UnreadableImageError(f"the file is not a picture we can read; {_READ}") from error
+
+
+def mask_from_alpha(picture: SafePicture) -> SafePicture | None:
+    """Return a mask that is white where `picture` is fully transparent, and black elsewhere.
+
+    It is kept as pictures are, so bringing the mask's own file gives the same bytes again.
+
+    Returns:
+        None where no pixel is fully transparent.
+    """
+    if not picture.has_alpha:
+        return None
+    with Image.open(io.BytesIO(picture.png)) as opened:
+        white = opened.getchannel("A").point([255] + [0] * 255)
+    if white.getbbox() is None:
+        return None
+    return _as_png(white.convert("RGB"))
 
 
 def thumbnail(data: bytes, size: int) -> bytes:
@@ -106,4 +124,4 @@ def _as_png(picture: Image.Image) -> SafePicture:
     picture.info.clear()
     out = io.BytesIO()
     picture.save(out, "PNG", compress_level=1)
-    return SafePicture(out.getvalue(), picture.width, picture.height)
+    return SafePicture(out.getvalue(), picture.width, picture.height, picture.mode == "RGBA")

@@ -116,14 +116,18 @@ class Runner:
             error=None if error is None else error.code,
         )
 
-    async def died(self, active: ActiveJob, error: WorkerDiedError) -> bool:
-        """Put a job back after its worker ended; returns whether it may run again."""
-        row = await self.persist(
-            lambda: self._store.jobs.requeue(active.job.id, died=error.started)
-        )
-        if row is not None:
-            active.job = row
-        active.live.clear()
+    async def died(self, active: ActiveJob, index: int, error: WorkerDiedError) -> bool:
+        """Put a job back after its worker ended over picture `index`; returns whether it may run.
+
+        A picture that the worker only held changes nothing. One that it had not said a word about
+        may have ended it, too, while it loaded the model; but only a job that runs can be put back.
+        """
+        live = active.live.pop(index, None)
+        if error.started:
+            if live is None:
+                await self._run(active)
+            row = await self.persist(lambda: self._store.jobs.requeue(active.job.id, died=True))
+            active.job = row or active.job
         if active.job.deaths < MAX_DEATHS:
             return not active.ended.is_set()
         detail = f"{MAX_DEATHS} worker processes ended while drawing this; the last: {error.detail}"
@@ -166,6 +170,9 @@ class Runner:
 
     async def _started(self, active: ActiveJob, index: int, event: Started) -> None:
         self._active.progress(active, index, 0, event.total_steps)
+        await self._run(active)
+
+    async def _run(self, active: ActiveJob) -> None:
         if active.job.state is not JobState.RUNNING:
             row = await self.persist(
                 lambda: self._store.jobs.start(active.job.id, epoch=self._epoch, at=self._now())

@@ -11,6 +11,7 @@ from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
 from server.services.models import Models
+from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.tally import Tally
 from server.services.uploads import Uploads
@@ -25,6 +26,7 @@ class Services:
     streams: Streams
     gallery: Gallery
     uploads: Uploads
+    sources: Sources
     keys: Keys
     models: Models
     workers: Workers

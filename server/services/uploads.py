@@ -14,7 +14,7 @@ from server.domain.keys import Caller
 from server.domain.pages import Page
 from server.net.fetch import SafeFetcher
 from server.services.gallery import FileView
-from server.services.pictures import SafePicture, make_safe
+from server.services.pictures import SafePicture, make_safe, mask_from_alpha
 from server.services.views import UploadView, upload_view
 from server.store.store import Store
 
@@ -47,14 +47,9 @@ class Uploads:
         """Keep a picture.
 
         Raises:
-            TooLargeError: too many bytes or pixels.
-            UnreadableImageError: not a picture.
+            TooLargeError, UnreadableImageError: see `safe`.
         """
-        if len(data) > self.max_bytes:
-            raise TooLargeError(f"{len(data)} bytes; at most {self.max_bytes} are taken")
-        async with self._decoding:
-            safe = await asyncio.to_thread(make_safe, data, max_pixels=self._max_pixels)
-        return upload_view(await self._keep(safe, caller))
+        return upload_view(await self._keep(await self.safe(data), caller))
 
     async def add_from_url(self, url: str, caller: Caller) -> UploadView:
         """Fetch a picture from a public address and keep it.
@@ -62,10 +57,42 @@ class Uploads:
         Raises:
             FetchRefusedError, FetchFailedError: see the fetcher; and as `add`.
         """
-        data = await self._fetcher.get(
+        return await self.add(await self.fetch(url), caller)
+
+    async def fetch(self, url: str) -> bytes:
+        """Return what lies at a public address.
+
+        Raises:
+            FetchRefusedError, FetchFailedError: see the fetcher.
+        """
+        return await self._fetcher.get(
             url, max_bytes=self.max_bytes, timeout_seconds=_FETCH_SECONDS
         )
-        return await self.add(data, caller)
+
+    async def safe(self, data: bytes) -> SafePicture:
+        """Return a foreign file as it would be kept.
+
+        Raises:
+            TooLargeError: too many bytes or pixels.
+            UnreadableImageError: not a picture.
+        """
+        if len(data) > self.max_bytes:
+            raise TooLargeError(f"{len(data)} bytes; at most {self.max_bytes} are taken")
+        async with self._decoding:
+            return await asyncio.to_thread(make_safe, data, max_pixels=self._max_pixels)
+
+    async def mask(self, picture: SafePicture) -> SafePicture | None:
+        """Return the mask that `picture` carries as transparency, see `mask_from_alpha`."""
+        async with self._decoding:
+            return await asyncio.to_thread(mask_from_alpha, picture)
+
+    async def keep_once(self, picture: SafePicture, caller: Caller) -> str:
+        """Keep `picture` unless the caller has an equal one, and return the id of either.
+
+        So a request that is sent again names the same pictures, and is the same request.
+        """
+        known = await self._store.uploads.by_hash(_sha256(picture), caller.owner)
+        return (known or await self._keep(picture, caller)).id
 
     async def get(self, upload_id: str, caller: Caller) -> UploadView:
         """Return one of the caller's uploads."""
@@ -96,7 +123,7 @@ class Uploads:
         upload = Upload(
             id=self._new_id(),
             owner=caller.owner,
-            sha256=hashlib.sha256(safe.png).hexdigest(),
+            sha256=_sha256(safe),
             size_bytes=len(safe.png),
             width=safe.width,
             height=safe.height,
@@ -104,3 +131,7 @@ class Uploads:
         )
         await self._store.keep_upload(upload, safe.png)
         return upload
+
+
+def _sha256(picture: SafePicture) -> str:
+    return hashlib.sha256(picture.png).hexdigest()

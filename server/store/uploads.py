@@ -47,6 +47,12 @@ class UploadRepository:
         rows = await self._database.read(statement)
         return _upload(rows[0]) if rows else None
 
+    async def by_hash(self, sha256: str, owner: str) -> Upload | None:
+        """Return the first upload of an owner that has this very file, if there is one."""
+        statement = select(*_COLUMNS).where(uploads.c.sha256 == sha256, uploads.c.owner == owner)
+        rows = await self._database.read(statement.order_by(uploads.c.id).limit(1))
+        return _upload(rows[0]) if rows else None
+
     async def list(self, owner: str, *, cursor: str | None, limit: int) -> Page[Upload]:
         """Return an owner's uploads, newest first."""
         statement = select(*_COLUMNS).where(uploads.c.owner == owner)

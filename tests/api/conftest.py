@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from server.app import create_app
 from server.settings import Settings
+from tests.editors import add_editors
 from tests.serving import draw_noise_by_default
 
 ADMIN_TOKEN = "an-admin-token-for-tests-0123456789abcdef"  # noqa: S105
@@ -62,6 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, scribble_models: Path) -> I
     shutil.copytree(scribble_models, models_dir, dirs_exist_ok=True)
     data_dir = tmp_path_factory.mktemp("api")
     draw_noise_by_default(data_dir)
+    add_editors(models_dir, data_dir)
     settings = Settings(
         data_dir=data_dir,
         models_dir=models_dir,

@@ -76,6 +76,16 @@ def test_a_repo_of_the_hub_must_be_pinned_first(admin: httpx2.Client) -> None:
     assert admin.delete("/api/v1/models/of-the-hub").status_code == 204
 
 
+def test_a_repo_says_its_task_and_one_its_family_lacks_is_refused(admin: httpx2.Client) -> None:
+    repo = {"hub": "someone/something", "family": "flux", "task": "edit", "id": "an-editor"}
+    made = admin.post("/api/v1/models", json=repo)
+    assert (made.status_code, made.json()["task"]) == (201, "edit")
+    assert "references" in {p["name"] for p in made.json()["parameters"]}
+    assert admin.delete("/api/v1/models/an-editor").status_code == 204
+    refused = admin.post("/api/v1/models", json={**repo, "family": "sdxl"})
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/registry-invalid")
+
+
 def test_what_is_made_here_is_fetched_in_the_background(admin: httpx2.Client) -> None:
     begun = admin.post("/api/v1/models/scribble-flux/pull")
     assert begun.status_code == 202

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from openai.types.image_edit_params import (
+    ImageEditParamsNonStreaming,
+    ImageEditParamsStreaming,
+)
 from openai.types.image_generate_params import (
     ImageGenerateParamsNonStreaming,
     ImageGenerateParamsStreaming,
 )
 
-from server.api.openai_form import ImagesForm, image_request, quality_of
+from server.api.openai_fields import nested
+from server.api.openai_form import EditsForm, ImagesForm, image_request, quality_of
 from server.domain.errors import AppError, InvalidRequestError, RequestRefusedError
 from server.domain.images import ImageRequest
 from server.domain.models import Family, ModelInfo, ModelState, ParameterInfo, Size, Task
@@ -72,6 +77,37 @@ def test_every_field_of_the_sdk_is_known() -> None:
     )
     assert {"prompt", "size", "stream"} <= set(fields)
     assert set(fields) <= set(ImagesForm.model_fields)
+
+
+def test_every_field_of_an_edit_of_the_sdk_is_known() -> None:
+    fields = ImageEditParamsNonStreaming.__annotations__ | ImageEditParamsStreaming.__annotations__
+    assert {"prompt", "size", "stream", "mask", "input_fidelity"} <= set(fields)
+    assert set(fields) <= set(EditsForm.model_fields)
+
+
+def test_fields_of_a_multipart_body_are_what_json_would_say() -> None:
+    sent = [
+        ("n", "2"),
+        ("stream", ""),
+        ("target_size[]", "64"),
+        ("target_size[]", "96"),
+        ("outpaint[left]", "0.5"),
+        ("outpaint[top]", "1"),
+        ("odd[", "x"),
+    ]
+    assert nested(sent) == {
+        "n": "2",
+        "target_size": ["64", "96"],
+        "outpaint": {"left": "0.5", "top": "1"},
+        "odd[": "x",
+    }
+
+
+@pytest.mark.parametrize("names", [("n", "n"), ("a[b]", "a[b]"), ("a", "a[]"), ("a[b]", "a[]")])
+def test_a_field_that_stands_twice_is_refused(names: tuple[str, str]) -> None:
+    with pytest.raises(InvalidRequestError, match="stands twice") as caught:
+        nested((name, "1") for name in names)
+    assert caught.value.parameter == names[1]
 
 
 def test_null_is_as_good_as_absent() -> None:

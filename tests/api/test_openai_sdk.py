@@ -260,7 +260,7 @@ def test_the_same_idempotency_key_draws_once(server: Running, key: str) -> None:
     assert len(native(server, key).get("/api/v1/jobs").json()["items"]) == 1
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/images/edits"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/images/variations"])
 def test_an_unknown_address_is_told_in_openais_form(server: Running, key: str, path: str) -> None:
     response = native(server, key).post(path, json={})
     assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")

@@ -108,7 +108,7 @@ def test_a_picture_to_start_from_is_part_of_the_recipe(
     assert "--image" in alone.err
     other = greenroom(*again, "--image", "other.png", cwd=tmp_path, **settings)
     assert other.code == 2
-    assert "not the picture" in other.err
+    assert "--image is not the picture" in other.err
     same = greenroom(*again, "--image", "start.png", cwd=tmp_path, **settings)
     assert same.code == 0, same.err
     assert pixels(tmp_path / "again.png") == pixels(tmp_path / "fox.png")

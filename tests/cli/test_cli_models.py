@@ -114,3 +114,13 @@ def test_a_registry_that_is_no_yaml_still_lists_what_is_wrong(
     settings["models"].write_text("models: [")
     done = greenroom("models", "list", **settings)
     assert (done.code, "models.yaml:1: this is no YAML" in done.err) == (0, True)
+
+
+def test_a_repo_is_added_with_the_task_it_was_made_for(settings: dict[str, Path]) -> None:
+    add = ("models", "add", "ann/filler", "--family", "flux", "--task")
+    added = greenroom(*add, "fill", "--json", **settings)
+    assert json.loads(added.out)["state"] == "unpinned"
+    assert "task: fill" in (settings["data_dir"] / "models.yaml").read_text()
+    wrong = greenroom(*add, "edits", "--id", "other", **settings)
+    assert wrong.code != 0
+    assert "flux has no models of task 'edits'; it has text, fill, edit" in wrong.err

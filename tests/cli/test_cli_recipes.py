@@ -52,3 +52,19 @@ def test_a_shape_replaces_the_size() -> None:
     again = options_again(RECIPE, ALL, {"aspect_ratio": "1:1"})
     assert again["aspect_ratio"] == "1:1"
     assert not {"width", "height"} & set(again)
+
+
+def test_what_a_picture_was_widened_and_conditioned_by_is_asked_for_again() -> None:
+    more = {
+        "image": "0" * 64,
+        "mask": "1" * 64,
+        "outpaint": {"left": 0.5},
+        "clip_skip": 1,
+        "target_size": (64, 96),
+    }
+    recipe = Recipe.model_validate({**RECIPE.model_dump(), **more})
+    again = options_again(recipe, frozenset({*ALL, *more}), {})
+    assert not {"image", "mask", "references"} & set(again)
+    request = ImageRequest.model_validate(again)
+    assert (request.clip_skip, request.target_size) == (1, (64, 96))
+    assert request.outpaint == recipe.outpaint

@@ -269,6 +269,26 @@ def test_a_high_picture_is_the_pipelines(
         _assert_equal(filler, asked, high)
 
 
+@pytest.mark.parametrize("scheduler", STOCHASTIC)
+def test_in_half_precision_every_draw_is_the_pipelines(
+    model_folders: dict[str, Path], pictures: dict[str, Pictures], scheduler: str
+) -> None:
+    """A generator goes on otherwise after numbers of another dtype, if they are no round number."""
+    half = StableDiffusionXLPipeline.from_pretrained(
+        model_folders["sdxl"], dtype=torch.bfloat16, add_watermarker=False
+    )
+    half.vae.to(torch.float32)  # as when it is loaded, and as the pipeline encodes with it
+    given = pictures["inpaint"]
+    assert given.image is not None
+    assert given.mask is not None
+    odd = Pictures(given.image.resize((72, 104)), given.mask.resize((72, 104), 0))
+    asked = request(scheduler=scheduler, width=72, height=104, strength=1.0, guidance_scale=1.0)
+    row = _begin(SdxlFamily(half), asked, odd)
+    finish(SdxlFamily(half), [row])
+    theirs = sdxl_reference.latents(half, asked, odd)
+    assert difference(row.latents, theirs) < 0.05 * theirs.abs().max().item()
+
+
 def test_a_mask_without_a_strength_draws_out_of_noise_alone(
     sdxl: StableDiffusionXLPipeline, pictures: dict[str, Pictures]
 ) -> None:

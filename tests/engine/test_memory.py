@@ -7,7 +7,7 @@ import torch
 
 from server.domain.models import Family, ModelPart
 from server.engine import memory
-from server.engine.loading import load
+from server.engine.loading import is_out_of_memory, load
 from server.engine.residents import Residents
 from tests.engine.workers import engine_model
 
@@ -34,6 +34,21 @@ def test_files_that_cannot_be_read_count_nothing(tmp_path: Path) -> None:
 
 def test_the_machine_says_what_is_free() -> None:
     assert 0 < memory.free_bytes(CPU) < 2**50
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (MemoryError(), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_all_that_a_full_device_says_is_understood(error: Exception, *, is_memory: bool) -> None:
+    assert is_out_of_memory(error) is is_memory
 
 
 def test_a_model_is_loaded_once_and_again_when_it_changes(model_folders: dict[str, Path]) -> None:

@@ -23,6 +23,16 @@ def test_only_the_bucket_of_the_most_urgent_shares_the_forward() -> None:
     assert in_turn(places) == [1, 2]
 
 
+@given(st.floats(0.01, 60), st.floats(0.01, 60))
+def test_work_that_was_never_kept_waiting_lets_shorter_work_pass_to_its_end(
+    done: float, left: float
+) -> None:
+    """What was being drawn all the time has not waited, however long ago it came."""
+    under_way = Place("a", 0.0, left, done)
+    assert in_turn([under_way, Place("b", done, left / 2)]) == [1]
+    assert in_turn([under_way, Place("b", done, left * 2)]) == [0]
+
+
 @given(st.floats(0.1, 20), st.floats(0.01, 1), st.floats(0.01, 0.5))
 def test_a_stream_of_short_pictures_never_holds_a_long_one_up_for_ever(
     long: float, short: float, every: float

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain.errors import RequestRefusedError
+from server.domain.prompt_weights import MAX_WEIGHT, Phrase
 from server.engine.families import compel_prompts
 from server.engine.families.base import Conditioning, Encoded
 from server.engine.families.compel_prompts import TextPart
-from server.engine.families.prompt_weights import MAX_WEIGHT, Phrase
 from server.engine.families.sdxl import SdxlFamily
 from tests.engine import sdxl_reference
 from tests.engine.drawing import begin, difference, finish, request

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +14,16 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.autoencoders.vae import Decoder
+from diffusers.models.autoencoders.vae import Decoder, Encoder
 from PIL import Image
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
 
 from server.domain.models import EngineModel
 from server.engine.families.base import Conditioning
-from server.engine.messages import DrawFailed, DrawPicture
+from server.engine.messages import DrawFailed, DrawPicture, Residents
 from tests.engine.ticking import Ticking, memory_for
 
 LONG: dict[str, Any] = {"num_inference_steps": 60}
@@ -136,6 +142,33 @@ def test_without_memory_for_all_rows_the_tick_halves_them_and_goes_on(ticking: T
         assert np.abs(pixels(split[number]) - pixels(alone)).max() <= 1
 
 
+def test_memory_that_only_a_decoding_takes_is_waited_for(ticking: Ticking) -> None:
+    ran_out = threading.Event()
+    sizes: list[int] = []
+
+    def full_beside_a_decoding(module: torch.nn.Module, arguments: Any) -> None:
+        if isinstance(module, Decoder):
+            ran_out.wait(30)
+        if isinstance(module, UNet2DConditionModel):
+            sizes.append(len(arguments[0]))
+            if len(arguments[0]) == 4 and not ran_out.is_set():
+                ran_out.set()
+                raise torch.OutOfMemoryError("simulated")
+
+    hook = register_module_forward_pre_hook(full_beside_a_decoding)
+    try:
+        ticking.draw(1, **SHORT)
+        ticking.tick(4)
+        for number in (2, 3):
+            ticking.draw(number, seed=number, num_inference_steps=20)
+        ended = ticking.until_done(1, 2, 3)
+    finally:
+        hook.remove()
+    first = sizes.index(4)
+    assert sizes[first : first + 2] == [4, 4]  # whole again, not halved
+    assert all(isinstance(said, DrawPicture) for said in ended.values())
+
+
 def test_a_picture_that_fits_not_even_alone_fails_alone(ticking: Ticking) -> None:
     ticking.draw(1, guidance_scale=1.0, **LONG)
     ticking.draw(2, guidance_scale=5.0, **LONG)
@@ -182,3 +215,95 @@ def test_an_error_in_company_ends_only_its_own_picture(ticking: Ticking) -> None
     failed = ended[2]
     assert isinstance(failed, DrawFailed)
     assert "RuntimeError" in failed.detail
+
+
+@contextmanager
+def slow_decoder(seconds: float) -> Iterator[threading.Event]:
+    """Let every decoding take a while; yields what is set as long as one is under way."""
+    decoding = threading.Event()
+
+    def begin(module: torch.nn.Module, _: object) -> None:
+        if isinstance(module, Decoder):
+            decoding.set()
+            threading.Event().wait(seconds)
+
+    def end(module: torch.nn.Module, *_: object) -> None:
+        if isinstance(module, Decoder):
+            decoding.clear()
+
+    hooks = [register_module_forward_pre_hook(begin), register_module_forward_hook(end)]
+    try:
+        yield decoding
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_a_model_that_must_go_is_gone_before_another_is_loaded(
+    models: dict[str, EngineModel],
+) -> None:
+    changed = models["tiny"].model_copy(update={"fingerprint": "tiny-2"})
+    ticking = Ticking(models | {"changed": changed})
+    with slow_decoder(2.0) as decoding:
+        ticking.draw(1, **SHORT)
+        ticking.tick(3)
+        old = weakref.ref(ticking.rows[0].family)
+        ticking.tick()
+        assert decoding.wait(10)
+        ticking.draw(2, model="changed", **SHORT)
+        ticking.tick()
+        assert old() is None
+        ended = ticking.until_done(1, 2)
+    ticking.close()
+    assert all(isinstance(said, DrawPicture) for said in ended.values())
+
+
+def test_memory_that_a_decoding_takes_is_waited_for(ticking: Ticking) -> None:
+    with slow_decoder(0.3) as decoding:
+
+        def full(module: torch.nn.Module, _: object) -> None:
+            if isinstance(module, UNet2DConditionModel) and decoding.is_set():
+                raise torch.OutOfMemoryError("simulated")
+
+        hook = register_module_forward_pre_hook(full)
+        try:
+            ticking.draw(1, **SHORT)
+            ticking.tick(4)
+            assert decoding.wait(10)
+            ticking.draw(2, **SHORT)
+            ended = ticking.until_done(1, 2)
+        finally:
+            hook.remove()
+    assert all(isinstance(said, DrawPicture) for said in ended.values())
+
+
+def test_slow_previews_hold_up_no_finished_picture(models: dict[str, EngineModel]) -> None:
+    ticking = Ticking(models, preview_interval_seconds=0.001)
+    finished = threading.Event()
+    late: list[torch.nn.Module] = []
+
+    def wait_for_it(module: torch.nn.Module, _: object) -> None:
+        if isinstance(module, Encoder) and not finished.wait(10):
+            late.append(module)
+
+    hook = register_module_forward_pre_hook(wait_for_it)
+    try:
+        for number in range(1, 4):
+            ticking.draw(number, seed=number, **LONG)
+        ticking.tick(8)
+        ticking.draw(4, **SHORT)
+        ticking.until_done(4)
+        finished.set()
+    finally:
+        hook.remove()
+    ticking.until_done(1, 2, 3)
+    ticking.close()
+    assert not late
+
+
+def test_no_model_is_loaded_for_a_source_that_cannot_be_read(ticking: Ticking) -> None:
+    ticking.draw(1, image=b"no picture")
+    failed = ticking.until_done(1)[1]
+    assert isinstance(failed, DrawFailed)
+    assert failed.code == "unreadable-image"
+    assert not any(isinstance(message, Residents) for message in ticking.said)

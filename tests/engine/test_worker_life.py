@@ -103,6 +103,21 @@ async def test_after_stop_there_is_no_process_and_no_drawing(
         await events_of(worker, request())
 
 
+async def test_what_is_asked_while_the_worker_is_stopped_ends_at_once(
+    models: dict[str, EngineModel],
+) -> None:
+    worker = new_worker(models)
+    async with running(worker):
+        stopping = asyncio.create_task(worker.stop())
+        drawing = []
+        while not stopping.done():
+            drawing.append(asyncio.create_task(events_of(worker, request())))
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(5):
+            ended = await asyncio.gather(*drawing, return_exceptions=True)
+    assert all(isinstance(error, WorkerDiedError) for error in ended)
+
+
 @pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
 async def test_a_worker_can_be_stopped_while_it_starts(
     models: dict[str, EngineModel], seconds: float

@@ -28,6 +28,7 @@ from server.engine.messages import (
     FromWorker,
     Known,
     Measured,
+    Sources,
     ToWorker,
 )
 from server.engine.outbox import Outbox
@@ -37,8 +38,11 @@ from tests.engine.drawing import request
 class Ticking:
     """A loop with a real socket to a listener that notes all it says."""
 
-    def __init__(self, models: dict[str, EngineModel]) -> None:
+    def __init__(
+        self, models: dict[str, EngineModel], preview_interval_seconds: float = 60
+    ) -> None:
         self._models = models
+        self._preview_interval_seconds = preview_interval_seconds
         self._ours, theirs = socket.socketpair()
         outbox = Outbox(theirs)
         self._inbox = Inbox(theirs, outbox)
@@ -50,13 +54,16 @@ class Ticking:
         for work in (self._inbox.read_forever, outbox.send_forever):
             threading.Thread(target=work, daemon=True).start()
 
-    def draw(self, number: int, model: str = "tiny", **values: Any) -> None:
+    def draw(
+        self, number: int, model: str = "tiny", image: bytes | None = None, **values: Any
+    ) -> None:
         """Ask for pictures, and wait until the loop can see the request."""
         message = Draw(
             draw=number,
             model=self._models[model],
             request=request(model=model, **values),
-            preview_interval_seconds=60,
+            sources=Sources(image=image),
+            preview_interval_seconds=self._preview_interval_seconds,
         )
         self._send(message, lambda: self._inbox.is_wanted(number))
 

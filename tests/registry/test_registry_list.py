@@ -1,7 +1,9 @@
 """The list that comes with Greenroom, and the person's own laid over it."""
 
 from pathlib import Path
+from typing import Any
 
+import diffusers
 import pytest
 
 from server.domain.errors import (
@@ -11,15 +13,18 @@ from server.domain.errors import (
     RequestRefusedError,
 )
 from server.domain.images import ImageRequest
-from server.domain.models import Family, ModelState
+from server.domain.models import Family, ModelState, Task
 from server.domain.resolve import OPTIONAL_PARAMETERS, resolve
 from server.engine.schedulers import SCHEDULERS as ENGINE_SCHEDULERS
+from server.registry.families import PARAMETERS, PIPELINES, SCHEDULERS, kind_of
 from server.registry.overlay import Fields
-from server.registry.parameters import PARAMETERS, SCHEDULERS
 from server.registry.registry import Registry
 from tests.registry.yaml_files import HEAD, ONE, entry, registry
 
 REPOSITORY = Path(__file__).parents[2]
+
+
+NEEDED: Any = {"image": "01bx5zzkbkactav9wevgemmvrz", "mask": "01bx5zzkbkactav9wevgemmvs0"}
 
 
 @pytest.fixture
@@ -68,14 +73,26 @@ def test_schedulers_are_spelled_as_the_engine_does(family: str) -> None:
 
 
 def test_every_optional_parameter_belongs_to_a_family() -> None:
-    assert {*PARAMETERS["sdxl"], *PARAMETERS["flux"]} == set(OPTIONAL_PARAMETERS)
+    tables = [table for tasks in PARAMETERS.values() for table in tasks.values()]
+    assert set().union(*tables) == set(OPTIONAL_PARAMETERS)
+
+
+def test_every_kind_of_model_has_parameters_and_pipelines() -> None:
+    kinds = {(family, task) for family, tasks in PARAMETERS.items() for task in tasks}
+    assert kinds == {(family, task) for family, tasks in PIPELINES.items() for task in tasks}
+    assert {task for _, task in kinds} == set(Task)
+    for family, task in kinds:
+        for name in PIPELINES[family][task]:
+            assert hasattr(diffusers, name)
+            assert kind_of(name) == (family, task)
 
 
 def test_every_default_of_every_model_can_be_asked_for(shipped: Registry) -> None:
     for one in shipped.entries():
-        resolved = resolve(ImageRequest(prompt="a fox"), one.info, seed=1)
+        least = {"prompt": "a fox", **(NEEDED if one.info.task is Task.FILL else {})}
+        resolved = resolve(ImageRequest(**least), one.info, seed=1)
         for size in one.info.sizes:
-            shape = ImageRequest(prompt="a fox", aspect_ratio=size.aspect_ratio)
+            shape = ImageRequest(**least, aspect_ratio=size.aspect_ratio)
             assert resolve(shape, one.info, seed=1).width == size.width
         values = {
             name: value
@@ -94,6 +111,15 @@ def test_every_default_of_every_model_can_be_asked_for(shipped: Registry) -> Non
         ("flux-schnell", "max_sequence_length", 512),
         ("sdxl-lightning-4", "num_inference_steps", 5),
         ("flux-kontext-dev", "strength", 0.5),
+        ("flux-kontext-dev", "mask", NEEDED["mask"]),
+        ("flux-kontext-dev", "outpaint", {"left": 0.5}),
+        ("flux-dev", "references", (NEEDED["image"],)),
+        ("flux-dev", "clip_skip", 1),
+        ("flux-fill-dev", "true_cfg_scale", 2.0),
+        ("flux-fill-dev", "negative_prompt", "fog"),
+        ("sdxl-turbo", "guidance_rescale", 0.7),
+        ("sdxl-turbo", "negative_target_size", (64, 64)),
+        ("scribble-xl", "clip_skip", 2),
     ],
 )
 def test_what_a_model_does_not_take_is_refused_by_name(
@@ -105,10 +131,31 @@ def test_what_a_model_does_not_take_is_refused_by_name(
     assert refused.value.parameter == parameter
 
 
-def test_a_model_that_needs_a_mask_says_so(shipped: Registry) -> None:
-    state, reason = shipped.status("flux-fill-dev")
-    assert state is ModelState.UNSUPPORTED
-    assert "masks are not in this version" in str(reason)
+@pytest.mark.parametrize("model", ["flux-fill-dev", "sdxl-inpainting"])
+@pytest.mark.parametrize("given", [{}, {"mask": NEEDED["mask"]}, {"image": NEEDED["image"]}])
+def test_a_model_that_repaints_says_what_it_needs(
+    model: str, given: dict[str, Any], shipped: Registry
+) -> None:
+    with pytest.raises(RequestRefusedError) as refused:
+        resolve(ImageRequest(prompt="a fox", **given), shipped.info(model), seed=1)
+    assert refused.value.detail == (
+        f"model '{model}' repaints a picture: give image and mask, or image and outpaint"
+    )
+    assert refused.value.parameter == ("mask" if "image" in given else "image")
+
+
+def test_each_task_declares_its_own_pictures(shipped: Registry) -> None:
+    def pictures(model: str) -> dict[str, str]:
+        kinds = ("image", "images", "outpaint")
+        return {p.name: p.type for p in shipped.info(model).parameters if p.type in kinds}
+
+    started = {"image": "image", "mask": "image", "outpaint": "outpaint"}
+    for model in ("sdxl-base", "flux-dev", "flux-fill-dev", "sdxl-inpainting"):
+        assert pictures(model) == started
+    assert pictures("flux-kontext-dev") == {"references": "images"}
+    references = shipped.info("flux-kontext-dev").parameter("references")
+    assert references is not None
+    assert references.maximum == 4
 
 
 def test_aliases_lead_to_their_model(shipped: Registry) -> None:

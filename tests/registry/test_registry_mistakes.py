@@ -70,6 +70,16 @@ CASES = {
     "an alias for a value": ({"description": "*x"}, 17, "anchors and aliases are not read"),
     "a tag": ({"description": "!!python/name:os.system x"}, 17, "is not read; write a plain"),
     "a remote family": ({"family": "remote"}, 13, "use sdxl or flux"),
+    "a task its family lacks": ({"task": "edit"}, 19, "sdxl has no models of task edit; it has"),
+    "random weights that repaint": ({"task": "fill"}, 14, "random weights draw from words only"),
+    "a single file that repaints": (
+        {"task": "fill", "source": "{single_file: a.safetensors}"},
+        14,
+        "a single file of task fill is not read; use a hub repo or a folder",
+    ),
+    "a default picture": ({"defaults": "{mask: x}"}, 19, "'mask' belongs to one picture and has"),
+    "a default pair": ({"defaults": "{target_size: 7}"}, 19, "has no default; remove it"),
+    "limits of a pair": ({"limits": "{target_size: [1, 2]}"}, 19, "'target_size' is no number"),
     "a name that leads out": (
         {"source": "{bundled: ../../etc}"},
         14,

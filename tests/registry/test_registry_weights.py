@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from server.domain.errors import RegistryError
-from server.domain.models import ModelState
+from server.domain.models import ModelState, Task
 from server.registry.places import OutsideError, Places
-from server.registry.proposals import from_name
+from server.registry.proposals import from_hub, from_name, from_path
 from server.registry.safetensors import WeightsError, fingerprint, read_header
 from tests.registry.yaml_files import HEAD, ONE, entry, registry
 
@@ -162,7 +162,12 @@ def test_a_diffusers_folder_is_ready(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("index", "said"),
     [
-        ({"_class_name": "FluxFillPipeline"}, "it holds a FluxFillPipeline, not a Stable"),
+        (
+            {"_class_name": "FluxFillPipeline"},
+            "it holds a FluxFillPipeline, not a StableDiffusionXLPipeline; "
+            "write `family: flux` and `task: fill` in the entry",
+        ),
+        ({"_class_name": "LTXPipeline"}, "nothing here draws with it, so remove the entry"),
         ({**SOUND, "unet": ["my_code", "Net"]}, "its 'unet' needs code of its own (my_code)"),
         ([], "it holds a None"),
     ],
@@ -171,6 +176,47 @@ def test_a_folder_of_something_else_is_not(index: object, said: str, tmp_path: P
     state, reason = look(tmp_path, index)
     assert state is ModelState.BROKEN
     assert said in str(reason)
+
+
+REPAINTS = {**SOUND, "_class_name": "StableDiffusionXLInpaintPipeline"}
+
+
+def test_a_folder_that_repaints_is_ready_under_its_task_alone(tmp_path: Path) -> None:
+    folder(tmp_path / "data" / "models" / "mine", REPAINTS)
+    own = entry("mine", source="{folder: mine}", task="fill")
+    other = entry("other", source="{folder: mine}")
+    found = registry(tmp_path, HEAD + ONE + own + other)
+    assert found.status("mine") == (ModelState.READY, None)
+    assert found.status("other")[0] is ModelState.BROKEN
+    assert "write `family: sdxl` and `task: fill`" in str(found.status("other")[1])
+    assert found.engine_model("mine").task is Task.FILL
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "kind"),
+    [
+        ("StableDiffusionXLInpaintPipeline", {"family": "sdxl", "task": "fill"}),
+        ("FluxFillPipeline", {"family": "flux", "task": "fill"}),
+        ("FluxKontextPipeline", {"family": "flux", "task": "edit"}),
+        ("FluxPipeline", {"family": "flux"}),
+    ],
+)
+def test_the_task_is_proposed_from_the_folders_own_word(
+    pipeline: str, kind: dict[str, str], tmp_path: Path
+) -> None:
+    proposed = from_path(folder(tmp_path / "mine", {"_class_name": pipeline}))
+    assert {key: proposed[key] for key in ("family", "task") if key in proposed} == kind
+
+
+def test_a_folder_that_nothing_draws_with_is_not_proposed(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="holds a LTXPipeline"):
+        from_path(folder(tmp_path / "mine", {"_class_name": "LTXPipeline"}))
+
+
+def test_a_repo_of_a_task_that_its_family_lacks_is_not_proposed() -> None:
+    with pytest.raises(RegistryError, match="sdxl has no models of task 'edit'; it has text, fill"):
+        from_hub("a/b", "sdxl", task="edit")
+    assert from_hub("a/b", "flux", task="edit")["task"] == "edit"
 
 
 def test_a_folder_without_safetensors_is_not_ready(tmp_path: Path) -> None:

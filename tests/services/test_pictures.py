@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from server.domain.errors import TooLargeError, UnreadableImageError
-from server.services.pictures import SafePicture, make_safe, thumbnail
+from server.services.pictures import SafePicture, make_safe, mask_from_alpha, thumbnail
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -109,3 +109,21 @@ def test_what_is_no_picture_is_named_so(data: bytes) -> None:
 def test_a_thumbnail_keeps_the_shape() -> None:
     data = encoded(Image.new("RGB", (400, 100), "red"), "PNG")
     assert Image.open(io.BytesIO(thumbnail(data, 256))).size == (256, 64)
+
+
+def test_a_mask_is_white_where_a_picture_is_fully_transparent() -> None:
+    image = Image.new("RGBA", (8, 4), (10, 20, 30, 255))
+    image.paste((0, 0, 0, 0), (4, 0, 8, 4))
+    image.putpixel((0, 0), (0, 0, 0, 1))  # all but transparent is kept
+    mask = mask_from_alpha(safe(encoded(image, "PNG")))
+    assert mask is not None
+    shown = Image.open(io.BytesIO(mask.png))
+    assert shown.mode == "RGB"
+    assert [shown.getpixel((x, 0)) for x in (0, 3, 4, 7)] == [(0,) * 3] * 2 + [(255,) * 3] * 2
+    # Its own file, brought again, is the same upload.
+    assert safe(mask.png) == mask
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_picture_without_transparent_pixels_is_no_mask(mode: str) -> None:
+    assert mask_from_alpha(safe(encoded(Image.new(mode, (8, 8), "red"), "PNG"))) is None

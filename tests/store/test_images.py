@@ -170,3 +170,12 @@ async def test_uploads_are_listed_and_deleted_by_their_owner_only(store: Store) 
     assert await store.uploads.get(mine[0].id, "bob") is None
     assert await store.uploads.delete(mine[0].id, "bob") is None
     assert await store.uploads.get(mine[0].id) == mine[0]
+
+
+async def test_an_upload_is_found_by_its_file_among_its_owners_own(store: Store) -> None:
+    first = await store.keep_upload(an_upload(b"same"), b"same")
+    await store.keep_upload(an_upload(b"same"), b"same")
+    theirs = await store.keep_upload(an_upload(b"same", owner="bob"), b"same")
+    assert await store.uploads.by_hash(first.sha256, "ana") == first
+    assert await store.uploads.by_hash(first.sha256, "bob") == theirs
+    assert await store.uploads.by_hash(first.sha256, "eve") is None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.editors import add_editors
 from tests.requirements import require
 from tests.serving import ServerProcess
 from tests.web.visitor import Visit, Visitor
@@ -42,10 +43,16 @@ def browser() -> Iterator[Browser]:
 def server(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory, scribble_models: Path
 ) -> Iterator[ServerProcess]:
-    """A server with the small random models, for all tests here; it comes after the browser."""
+    """A server with small random models of all tasks, for all tests here.
+
+    It comes after the browser.
+    """
     del browser
-    data = tmp_path_factory.mktemp("web") / "data"
-    with ServerProcess(data, scribble_models) as server:
+    folder = tmp_path_factory.mktemp("web")
+    shutil.copytree(scribble_models, folder / "models")
+    server = ServerProcess(folder / "data", folder / "models")
+    add_editors(folder / "models", folder / "data")
+    with server:
         yield server
 
 

@@ -14,8 +14,8 @@ import torch
 from compel import EmbeddingsProvider, ReturnedEmbeddingsType, SplitLongTextMode
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from server.domain.prompt_weights import Phrase, words
 from server.engine.families.base import Conditioning
-from server.engine.families.prompt_weights import Phrase, words
 
 
 @dataclass(frozen=True, slots=True)

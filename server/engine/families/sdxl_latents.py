@@ -100,7 +100,7 @@ class SdxlLatents:
         clean = self._encoded(pixels, generator)
         noise = self._noise(clean.shape, generator)
         # The pipeline encodes what is kept once more, and uses nothing of it but this draw.
-        self._noise(clean.shape, generator)
+        randn_tensor(clean.shape, generator, dtype=self._vae.dtype)
         latents = noise * scheduler.init_noise_sigma
         if timestep is not None:
             latents = scheduler.add_noise(clean, noise, timestep[None])

@@ -12,7 +12,6 @@ from server.engine.adapters.mix import Mix
 from server.engine.families import compel_prompts
 from server.engine.families.base import Conditioning, Encoded
 from server.engine.families.compel_prompts import TextPart
-from server.engine.families.prompt_weights import parse, words
 from server.engine.families.prompts import PromptCache
 
 

@@ -156,6 +156,7 @@ function numberInput(shared, declared, value, choose) {
       choose(asked === declared.default ? null : asked);
   });
   input.addEventListener("change", () => {
+    if (Number.isNaN(input.valueAsNumber) && declared.default === null) return choose(null);
     // Outside what the model takes: the nearest that it does take.
     const asked = Number.isNaN(input.valueAsNumber) ? Number(declared.default) : input.valueAsNumber;
     const near = Math.min(declared.maximum ?? Infinity, Math.max(declared.minimum ?? -Infinity, asked));

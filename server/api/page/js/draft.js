@@ -5,8 +5,9 @@
 
 const KEPT = "greenroom.draft";
 
-/** Declared parameters with a place of their own in the form; the rest are under Advanced. */
-const OWN_PLACE = ["image", "strength"];
+/** Declared parameters that are not under Advanced: pictures have a place of their own in the form. */
+const OWN_PLACE = ["strength"];
+const OWN_TYPES = ["image", "images", "outpaint", "pair"];
 
 /** `change` after any field did. */
 export class Draft extends EventTarget {
@@ -28,6 +29,10 @@ export class Draft extends EventTarget {
     this.values = {};
     /** @type {Source|null} */
     this.source = null;
+    /** @type {Source|null} belongs to the source: white is drawn anew */
+    this.mask = null;
+    /** @type {Source[]} */
+    this.references = [];
     this.#restore();
   }
 
@@ -53,13 +58,45 @@ export class Draft extends EventTarget {
   /** @returns {Size|undefined} */
   get chosenSize() {
     const sizes = this.chosenModel?.sizes ?? [];
-    return sizes.find((size) => sizeKey(size) === this.size) ?? sizes[0];
+    return sizes.find((size) => sizeKey(size) === this.size) ?? suiting(sizes, this.#first);
+  }
+
+  /** The picture whose shape is followed until somebody chooses one. */
+  get #first() {
+    if (this.mostReferences) return this.references[0];
+    return parameter(this.chosenModel, "image") ? this.source : null;
   }
 
   /** @param {string} name */
   value(name) {
     const declared = parameter(this.chosenModel, name);
     return this.values[name] ?? declared?.default ?? null;
+  }
+
+  /** How many references the model looks at. */
+  get mostReferences() {
+    const declared = parameter(this.chosenModel, "references");
+    return declared ? (declared.maximum ?? 1) : 0;
+  }
+
+  /** With a mask all of it is drawn anew unless somebody says otherwise, as the server has it. */
+  get strength() {
+    const declared = parameter(this.chosenModel, "strength");
+    const full = this.mask && this.chosenModel?.task === "text";
+    return Number(this.values.strength ?? (full ? (declared?.maximum ?? 1) : declared?.default));
+  }
+
+  /** @param {Source} picture to start from or, where the model looks at pictures, to look at */
+  takePicture(picture) {
+    if (this.mostReferences === 0) this.set({ source: picture, mask: null });
+    else this.set({ references: [...this.references, picture].slice(-this.mostReferences) });
+  }
+
+  /** @param {string} id of a picture that is gone */
+  forget(id) {
+    if (this.source?.id === id) this.set({ source: null, mask: null });
+    if (this.references.some((one) => one.id === id))
+      this.set({ references: this.references.filter((one) => one.id !== id) });
   }
 
   /** What is sent: only what the model declares, only what differs from its own. @returns {Request} */
@@ -76,11 +113,22 @@ export class Draft extends EventTarget {
       const value = this.values[declared.name];
       if (fits(value, declared)) request[declared.name] = value;
     }
-    if (this.source && parameter(model, "image")) {
-      request.image = this.source.id;
-      if (parameter(model, "strength")) request.strength = this.value("strength");
+    return { ...request, ...this.#pictures(model) };
+  }
+
+  /** @param {Model|undefined} model @returns {Partial<Request>} */
+  #pictures(model) {
+    const { source, mask, references, mostReferences, values } = this;
+    /** @type {Partial<Request>} */
+    const pictures = {};
+    if (source && parameter(model, "image")) {
+      pictures.image = source.id;
+      if (mask && parameter(model, "mask")) pictures.mask = mask.id;
+      if (values.strength !== undefined && parameter(model, "strength")) pictures.strength = values.strength;
     }
-    return request;
+    if (references.length && mostReferences)
+      pictures.references = references.slice(0, mostReferences).map((one) => one.id);
+    return pictures;
   }
 
   /**
@@ -110,9 +158,10 @@ export class Draft extends EventTarget {
   }
 
   #keep() {
-    const { prompt, model, size, count, style, seed, values, source } = this;
+    const { prompt, model, size, count, style, seed, values, source, mask, references } = this;
+    const kept = { prompt, model, size, count, style, seed, values, source, mask, references };
     try {
-      localStorage.setItem(KEPT, JSON.stringify({ prompt, model, size, count, style, seed, values, source }));
+      localStorage.setItem(KEPT, JSON.stringify(kept));
     } catch {
       // Storage is full or switched off: the form still works until the page is closed.
     }
@@ -122,13 +171,24 @@ export class Draft extends EventTarget {
 /** @param {{width: number, height: number}} size */
 export const sizeKey = (size) => `${size.width}x${size.height}`;
 
+/**
+ * The size whose shape is nearest to the picture's, as the server has it; the first without one.
+ * @param {Size[]} sizes @param {Source|null|undefined} picture
+ */
+function suiting(sizes, picture) {
+  if (!picture?.width) return sizes[0];
+  const wanted = Math.log(picture.width / picture.height);
+  const far = (/** @type {Size} */ size) => Math.abs(Math.log(size.width / size.height) - wanted);
+  return sizes.reduce((best, size) => (far(size) < far(best) ? size : best), sizes[0]);
+}
+
 /** @param {Model|undefined} model @param {string} name */
 export const parameter = (model, name) => model?.parameters.find((declared) => declared.name === name);
 
 /** @param {Model|undefined} model @returns {Parameter[]} */
 export const advanced = (model) =>
   (model?.parameters ?? []).filter(
-    (declared) => !OWN_PLACE.includes(declared.name) && declared.type !== "image",
+    (declared) => !OWN_PLACE.includes(declared.name) && !OWN_TYPES.includes(declared.type),
   );
 
 /**

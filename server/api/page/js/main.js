@@ -74,7 +74,7 @@ export class App extends EventTarget {
 
   /** @param {Picture} picture that was deleted */
   removed(picture) {
-    if (this.draft.source?.id === picture.id) this.draft.set({ source: null });
+    this.draft.forget(picture.id);
     this.dispatchEvent(new CustomEvent("removed", { detail: picture }));
   }
 
@@ -83,6 +83,8 @@ export class App extends EventTarget {
     if (!this.draft.chosenModel) return this.#noModel();
     if (this.draft.prompt.trim() === "") return m.form.promptFirst;
     if (this.uploads > 0) return m.form.waitUpload;
+    if (this.draft.chosenModel.task === "fill" && !(this.draft.source && this.draft.mask))
+      return m.form.fillFirst;
     return null;
   }
 

@@ -51,8 +51,9 @@ export function facts(app, picture, length) {
  * @returns {{icon: Parameters<typeof icon>[0], words: string, key: string, href?: string, act?: () => void}[]}
  */
 export function deeds(app, picture) {
-  const takesImage = parameter(app.draft.chosenModel, "image") !== undefined;
-  const source = { id: picture.id, url: api.thumbnail(picture, 256), name: "" };
+  const takesImage = parameter(app.draft.chosenModel, "image") || app.draft.mostReferences > 0;
+  const { id, width, height } = picture;
+  const source = { id, width, height, url: api.thumbnail(picture, 256), name: "" };
   return [
     { icon: "download", words: m.picture.download, key: "D", href: picture.url },
     { icon: "copy", words: m.picture.copyPrompt, key: "C", act: () => copyPrompt(picture) },
@@ -68,7 +69,7 @@ export function deeds(app, picture) {
             icon: "source",
             words: m.picture.useAsSource,
             key: "I",
-            act: () => toForm(app, () => app.draft.set({ source })),
+            act: () => toForm(app, () => app.draft.takePicture(source)),
           }),
         ]
       : []),

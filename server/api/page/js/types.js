@@ -1,12 +1,14 @@
 /**
  * What the API sends, as far as the page reads it. Types only: nothing here runs.
  *
- * @typedef {{name: string, type: "integer"|"number"|"string"|"choice"|"image",
+ * @typedef {{name: string, type: "integer"|"number"|"string"|"choice"|"image"|"images"|
+ *   "pair"|"outpaint",
  *   default: string|number|boolean|null, minimum: number|null, maximum: number|null,
  *   step: number|null, options: string[], description: string}} Parameter
  * @typedef {{width: number, height: number, aspect_ratio: string}} Size
  * @typedef {{id: string, name: string}} Style
- * @typedef {{id: string, name: string, family: string, provider: string, description: string,
+ * @typedef {{id: string, name: string, family: string, task: "text"|"fill"|"edit", provider: string,
+ *   description: string,
  *   specialties: string[], licence: string, gated: boolean, demonstration: boolean,
  *   needs_vram_gib: number|null, parameters: Parameter[], sizes: Size[], styles: Style[],
  *   state: "ready"|"missing"|"unpinned"|"unsupported"|"broken", reason: string|null, loaded: boolean,
@@ -32,7 +34,7 @@
  *   [parameter: string]: any}} Request
  * @typedef {{seconds: number|null, waiting_seconds: number|null, place: number}} Estimate
  * @typedef {{id: string, device: string, state: string, in_flight: number}} Worker
- * @typedef {{id: string, url: string, name: string}} Source
+ * @typedef {{id: string, url: string, name: string, width: number, height: number}} Source
  * @typedef {{id: number, type: string, job_id: string, image: Picture|null,
  *   error: JobError|null}} StateEvent
  * @typedef {{job_id: string, index: number, step: number, total_steps: number,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.domain.errors import RequestRefusedError
-from server.engine.families.prompt_weights import Phrase, parse, words
+from server.domain.prompt_weights import Phrase, parse, words
 
 # What people type, and what other programs' prompt languages make something of.
 _BITS = (
@@ -40,6 +40,7 @@ ORDINARY = st.one_of(st.text(), st.lists(_WORDS, max_size=12).map("".join))
         (r"(a \(big\) fox:2)", [("a (big) fox", 2)]),
         ("(note: a fox) (:3) :) ( :D", [("(note: a fox) (:3) :) ( :D", 1)]),
         ("red) fox (in: snow", [("red) fox (in: snow", 1)]),
+        ("(subaru from re:zero) (fox:much)", [("(subaru from re:zero) (fox:much)", 1)]),
         ("(red:1) fox", [("red fox", 1)]),
         ("(red:0)", [("red", 0)]),
         ("", []),
@@ -49,7 +50,7 @@ def test_a_prompt_falls_into_phrases(prompt: str, phrases: list[tuple[str, float
     assert parse(prompt, "prompt") == tuple(Phrase(*phrase) for phrase in phrases)
 
 
-@pytest.mark.parametrize("weight", ["much", "1,2", "1.2.3", "3.1", "-1", "+4", "nan", "inf", "1e0"])
+@pytest.mark.parametrize("weight", ["1,2", "1.2.3", "3.1", "-1", "+4", "16"])
 def test_what_is_no_weight_is_refused_by_name(weight: str) -> None:
     with pytest.raises(RequestRefusedError) as refused:
         parse(f"a (fox:{weight})", "negative_prompt")

@@ -15,7 +15,7 @@ from server.domain.errors import RequestRefusedError
 MAX_WEIGHT = 3.0
 
 _MARKS = re.compile(r"\\[()]|[()]")
-_ENDING = re.compile(r":\s*([+-]?[\w.,]+)\s*$")
+_ENDING = re.compile(r":\s*([+-]?[\d.,]*\d[\d.,]*)\s*$")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 

@@ -1,0 +1,48 @@
+"""Values of several parts as they are typed; what they mean together is checked later."""
+
+from __future__ import annotations
+
+from server.cli.console import USAGE, CommandError
+
+_SIDES = ("left", "top", "right", "bottom")
+
+
+def sides(option: str, text: str | None) -> dict[str, float] | None:
+    """Return "left=0.5,right=0.5" as {"left": 0.5, "right": 0.5}.
+
+    Raises:
+        CommandError: it is written otherwise.
+    """
+    if text is None:
+        return None
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.strip().partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            name = ""
+        if name not in _SIDES:
+            raise CommandError(
+                f"{option}: '{part.strip()}' is no side; write left=0.5,right=0.5, with "
+                f"{', '.join(_SIDES)}",
+                exit_code=USAGE,
+            )
+    return found
+
+
+def pair(option: str, text: str | None) -> tuple[int, int] | None:
+    """Return "1024,768" as (1024, 768).
+
+    Raises:
+        CommandError: it is written otherwise.
+    """
+    if text is None:
+        return None
+    first, _, second = text.partition(",")
+    try:
+        return int(first), int(second)
+    except ValueError as error:
+        raise CommandError(
+            f"{option}: '{text}' is no pair of whole numbers; write 1024,768", exit_code=USAGE
+        ) from error
