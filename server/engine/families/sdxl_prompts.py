@@ -7,6 +7,7 @@ from diffusers import StableDiffusionXLPipeline
 
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
+from server.domain.prompt_weights import parse, words
 from server.engine.adapters.cast import Cast
 from server.engine.adapters.mix import Mix
 from server.engine.families import compel_prompts
