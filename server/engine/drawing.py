@@ -112,6 +112,7 @@ def recipe_of(message: Draw, index: int, engine: Engine) -> Recipe:
         mask=_sha256(message.sources.mask),
         outpaint=asked.outpaint,
         references=tuple(hashlib.sha256(data).hexdigest() for data in message.sources.references),
+        adapters=asked.adapters,
         guidance_rescale=asked.guidance_rescale,
         clip_skip=asked.clip_skip,
         original_size=asked.original_size,

@@ -5,9 +5,10 @@
 
 const KEPT = "greenroom.draft";
 
-/** Declared parameters that are not under Advanced: pictures have a place of their own in the form. */
+/** Declared parameters that are not under Advanced: pictures have a place of their own in the form,
+ * and adapters have none yet. */
 const OWN_PLACE = ["strength"];
-const OWN_TYPES = ["image", "images", "outpaint", "pair"];
+const OWN_TYPES = ["image", "images", "outpaint", "pair", "adapters"];
 
 /** `change` after any field did. */
 export class Draft extends EventTarget {

@@ -2,7 +2,7 @@
  * What the API sends, as far as the page reads it. Types only: nothing here runs.
  *
  * @typedef {{name: string, type: "integer"|"number"|"string"|"choice"|"image"|"images"|
- *   "pair"|"outpaint",
+ *   "pair"|"outpaint"|"adapters",
  *   default: string|number|boolean|null, minimum: number|null, maximum: number|null,
  *   step: number|null, options: string[], description: string}} Parameter
  * @typedef {{width: number, height: number, aspect_ratio: string}} Size
