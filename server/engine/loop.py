@@ -11,6 +11,8 @@ import diffusers
 import torch
 import transformers
 
+from server.engine import memory
+from server.engine.adapters.shelves import Shelves, budget_bytes
 from server.engine.admission import admissible
 from server.engine.curve import Curves
 from server.engine.drawing import Drawing, Waiting, engine_of
@@ -77,6 +79,7 @@ class Loop:
             load,
             self._let_go,
         )
+        self._shelves = Shelves(budget_bytes(memory.free_bytes(torch.device("cpu"))))
         self._curves = Curves(
             hardware(device),
             lambda: inbox.known,
@@ -152,8 +155,10 @@ class Loop:
         pictures = one.pictures.result()  # first: what cannot be read needs no model
         family = self._residents.get(model)
         use_threads_for(family.parameter_count)
+        mix = self._shelves.mix(family, one.message.adapters)
         trajectory = self._residents.with_room(
-            model.id, lambda: family.prepare(asked, family.encode(asked), one.index, pictures)
+            model.id,
+            lambda: family.prepare(asked, family.encode(asked, mix), one.index, pictures, mix),
         )
         now = time.monotonic()
         row = Drawing(

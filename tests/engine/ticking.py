@@ -22,6 +22,7 @@ from server.engine.messages import (
     FROM_WORKER,
     Cancel,
     Draw,
+    DrawAdapter,
     DrawFailed,
     DrawPicture,
     DrawProgress,
@@ -55,7 +56,12 @@ class Ticking:
             threading.Thread(target=work, daemon=True).start()
 
     def draw(
-        self, number: int, model: str = "tiny", image: bytes | None = None, **values: Any
+        self,
+        number: int,
+        model: str = "tiny",
+        image: bytes | None = None,
+        adapters: tuple[DrawAdapter, ...] = (),
+        **values: Any,
     ) -> None:
         """Ask for pictures, and wait until the loop can see the request."""
         message = Draw(
@@ -63,6 +69,7 @@ class Ticking:
             model=self._models[model],
             request=request(model=model, **values),
             sources=Sources(image=image),
+            adapters=adapters,
             preview_interval_seconds=self._preview_interval_seconds,
         )
         self._send(message, lambda: self._inbox.is_wanted(number))
