@@ -25,6 +25,23 @@ _UNET_MARKS = (
 _UNETS: Mapping[int, str] = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}
 
 
+def family_of(shapes: Mapping[str, tuple[int, ...]]) -> Family:
+    """Return what family of models a file with tensors of `shapes` was made for.
+
+    Raises:
+        AdapterError: one that is not drawn here, or none that its names tell.
+    """
+    made_for = _made_for({flat(name): shape for name, shape in shapes.items()})
+    for family, called in _CALLED.items():
+        if called == made_for:
+            return family
+    if made_for is not None:
+        raise AdapterError(f"this adapter is for {made_for}; those for SDXL and FLUX are taken")
+    raise AdapterError(
+        "its names are of no layers that draw, so nobody can tell its model's family"
+    )
+
+
 def check_family(shapes: Mapping[str, tuple[int, ...]], family: Family) -> None:
     """Raise AdapterError if a file with tensors of `shapes` was made for another family."""
     made_for = _made_for({flat(name): shape for name, shape in shapes.items()})
