@@ -22,11 +22,12 @@ class AdapterRepository:
         self._database = database
 
     async def add(self, adapter: StoredAdapter) -> StoredAdapter | None:
-        """Keep a row; where its name or its file is taken, return the one that has it."""
+        """Keep a row; where its file or else its name is taken, return the one that has it."""
         same = or_(adapters.c.id == adapter.id, adapters.c.sha256 == adapter.sha256)
+        holders = select(adapters).where(same).order_by(adapters.c.sha256 != adapter.sha256)
 
         def work(transaction: Transaction) -> StoredAdapter | None:
-            row = transaction.execute(select(adapters).where(same)).first()
+            row = transaction.execute(holders).first()
             if row is not None:
                 return read(StoredAdapter, row)
             transaction.execute(adapters.insert().values(dict(adapter)))

@@ -33,6 +33,9 @@ async def test_a_name_or_file_that_is_taken_stays_with_who_has_it(store: Store) 
     assert await store.adapters.add(an_adapter("ink", "bb")) == ink
     assert await store.adapters.add(an_adapter("oil", "aa")) == ink
     assert await store.adapters.list() == [ink]
+    # Both taken, by two: who has the file is told, since the file must stay.
+    await store.adapters.add(an_adapter("a-first", "cc"))
+    assert await store.adapters.add(an_adapter("a-first", "aa")) == ink
 
 
 async def test_a_deleted_adapter_is_gone_and_its_name_is_free(store: Store) -> None:
