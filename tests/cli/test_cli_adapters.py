@@ -70,14 +70,19 @@ def test_a_running_server_draws_with_it_at_once(
         "admin_token": TOKEN,
     }
     with ServerProcess(tmp_path / "data", models_dir):
-        assert greenroom("adapters", "add", str(file), "--id", "chalk", **settings).code == 0
+        assert (
+            greenroom("adapters", "add", str(file), "--id", "chalk", cwd=tmp_path, **settings).code
+            == 0
+        )
         plain = drawn(tmp_path, "plain.png", **settings)
         chalk = drawn(tmp_path, "chalk.png", "--adapter", "chalk:0.5", **settings)
         assert plain != chalk
         again = drawn(tmp_path, "again.png", "--recipe", "chalk.png", **settings)
         assert again == chalk
         for name, said in (("inc", "no adapter 'inc'"), ("chalk:much", "'much' is no weight")):
-            refused = greenroom("generate", "a fox", *QUICK, "--adapter", name, **settings)
+            refused = greenroom(
+                "generate", "a fox", *QUICK, "--adapter", name, cwd=tmp_path, **settings
+            )
             assert refused.code == 2
             assert said in refused.err
     told = greenroom("recipe", "chalk.png", cwd=tmp_path)
@@ -91,6 +96,6 @@ def test_without_a_server_it_is_drawn_with_too(
     models_dir = tmp_path / "models"
     shutil.copytree(scribble_models, models_dir)
     settings: dict[str, str | Path] = {"data_dir": tmp_path / "data", "models_dir": models_dir}
-    assert greenroom("adapters", "add", str(file), **settings).code == 0
+    assert greenroom("adapters", "add", str(file), cwd=tmp_path, **settings).code == 0
     plain = drawn(tmp_path, "plain.png", **settings)
     assert drawn(tmp_path, "ink.png", "--adapter", "ink", **settings) != plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from PIL import Image
 
 from server.domain.models import EngineModel
 from server.engine import tiny
+from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.shelves import budget_bytes
+from server.engine.families.sdxl import SdxlFamily
 from server.engine.messages import DrawAdapter, DrawFailed, DrawPicture
 from tests.engine.adapters import made
 from tests.engine.ticking import Ticking
@@ -60,11 +63,41 @@ def test_a_file_is_read_once(ticking: Ticking, path: Path, tmp_path: Path) -> No
     assert (pixels(ticking.until_done(2)[2]) == pixels(first)).all()
 
 
+class Slow(SdxlFamily):
+    """A model whose adapters are read when the test says so."""
+
+    may_read = threading.Event()
+
+    def read_adapter(self, path: Path) -> Adapter:
+        assert self.may_read.wait(60)
+        return super().read_adapter(path)
+
+
+def test_pictures_under_way_do_not_wait_for_a_file(
+    models: dict[str, EngineModel], path: Path
+) -> None:
+    ticking = Ticking(models, load=lambda _model, _device: Slow(tiny.make_sdxl()))
+    try:
+        ticking.draw(1, num_inference_steps=30)
+        ticking.tick(2)
+        ticking.draw(2, adapters=at(path))
+        ticking.draw(3)
+        ticking.tick(3)
+        assert ticking.steps(1) + ticking.steps(3) >= 5
+        assert {row.draw for row in ticking.rows} == {1, 3}
+        Slow.may_read.set()
+        drawn = ticking.until_done(1, 2, 3)
+    finally:
+        ticking.close()
+    assert np.abs(pixels(drawn[2]) - pixels(drawn[3])).max() > 2
+
+
 def test_an_adapter_that_does_not_fit_fails_its_own_picture_by_name(
     ticking: Ticking, tmp_path: Path
 ) -> None:
     wide = made.written(made.query(inputs=640, outputs=640), tmp_path)
     ticking.draw(1)
+    ticking.tick()  # so that the files are read beside the ticks
     ticking.draw(2, adapters=at(wide))
     ticking.draw(3, adapters=at(tmp_path / "gone.safetensors"))
     drawn = ticking.until_done(1, 2, 3)

@@ -17,6 +17,7 @@ from server.domain.row_times import RowTime
 from server.engine import wire
 from server.engine.drawing import Drawing
 from server.engine.inbox import Inbox
+from server.engine.loading import load
 from server.engine.loop import Loop
 from server.engine.messages import (
     FROM_WORKER,
@@ -33,6 +34,7 @@ from server.engine.messages import (
     ToWorker,
 )
 from server.engine.outbox import Outbox
+from server.engine.residents import Load
 from tests.engine.drawing import request
 
 
@@ -40,14 +42,17 @@ class Ticking:
     """A loop with a real socket to a listener that notes all it says."""
 
     def __init__(
-        self, models: dict[str, EngineModel], preview_interval_seconds: float = 60
+        self,
+        models: dict[str, EngineModel],
+        preview_interval_seconds: float = 60,
+        load: Load = load,
     ) -> None:
         self._models = models
         self._preview_interval_seconds = preview_interval_seconds
         self._ours, theirs = socket.socketpair()
         outbox = Outbox(theirs)
         self._inbox = Inbox(theirs, outbox)
-        self._loop = Loop(self._inbox, outbox, torch.device("cpu"))
+        self._loop = Loop(self._inbox, outbox, torch.device("cpu"), load)
         self.said: list[FromWorker] = []
         self._some = threading.Condition()
         self._listener = threading.Thread(target=self._listen, daemon=True)

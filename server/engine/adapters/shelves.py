@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,7 +24,7 @@ def budget_bytes(free_bytes: int) -> int:
 
 
 class Shelves:
-    """One shelf for each model; it goes when the model does.
+    """One shelf for each model; it goes when the model does. Any thread may ask.
 
     Args:
         budget_bytes: of each shelf.
@@ -31,6 +32,7 @@ class Shelves:
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
+        self._turn = threading.Lock()
         self._shelves: weakref.WeakKeyDictionary[FamilyPipeline, Shelf] = (
             weakref.WeakKeyDictionary()
         )
@@ -41,10 +43,14 @@ class Shelves:
         Raises:
             AdapterError: one is damaged, gone, or made for another network; the message names it.
         """
-        shelf = self._shelves.get(family)
-        if shelf is None:
-            shelf = self._shelves[family] = Shelf(_reader(family), self._budget_bytes)
-        return tuple((_read(shelf, one), one.weight) for one in wanted)
+        wanted = tuple(wanted)
+        if not wanted:
+            return ()  # without waiting for a turn
+        with self._turn:
+            shelf = self._shelves.get(family)
+            if shelf is None:
+                shelf = self._shelves[family] = Shelf(_reader(family), self._budget_bytes)
+            return tuple((_read(shelf, one), one.weight) for one in wanted)
 
 
 def _read(shelf: Shelf, wanted: DrawAdapter) -> Adapter:
