@@ -18,7 +18,7 @@
  * @typedef {{prompt: string, negative_prompt: string|null, width: number, height: number,
  *   seed: number, model: string, num_inference_steps: number, guidance_scale: number|null,
  *   true_cfg_scale: number|null, scheduler: string|null, strength: number|null,
- *   max_sequence_length: number|null, engine: {device: string}}} Recipe
+ *   adapters: {id: string, weight: number}[], max_sequence_length: number|null, engine: {device: string}}} Recipe
  * @typedef {{id: string, job_id: string, index: number, width: number, height: number,
  *   seed: number, prompt: string, model: string, duration_seconds: number, format: string,
  *   size_bytes: number, recipe: Recipe, created_at: string, url: string,
