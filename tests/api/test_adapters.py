@@ -80,6 +80,26 @@ def test_it_changes_pictures_at_once_and_the_recipe_names_it(
     assert first.tobytes() == second.tobytes()
 
 
+def test_flux_draws_with_its_own(
+    admin: httpx2.Client, client: httpx2.Client, tmp_path: Path
+) -> None:
+    from server.engine import tiny
+
+    networks = {"transformer": tiny.make_flux().transformer}
+    adapter = made.adapter(networks, 1, wanted=made.attention, size=0.3)
+    data = made.written(made.peft(adapter), tmp_path).read_bytes()
+    added = add(admin, data, "neon.safetensors")
+    assert (added.status_code, added.json()["family"]) == (201, "flux")
+    try:
+        asked = {"model": "scribble-flux", "seed": 7}
+        plain = draw(client, **asked)["images"][0]
+        neon = draw(client, **asked, prompt="a fox <lora:neon>")["images"][0]
+    finally:
+        admin.delete("/api/v1/adapters/neon")
+    first, second = (opened(client.get(one["url"]).content) for one in (plain, neon))
+    assert first.tobytes() != second.tobytes()
+
+
 @pytest.mark.parametrize(
     ("request_", "detail"),
     [
