@@ -22,6 +22,8 @@ from server.engine.devices import find_devices
 from server.net.fetch import SafeFetcher
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
+from server.services.adapter_files import AdapterFiles
+from server.services.adapters import Adapters
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
@@ -126,6 +128,10 @@ class _House:
         self.measurements = Measurements(store)
         self.row_times = RowTimes(on_learn=self.measurements.keep)
         self.sources = Sources(store)
+        self.adapter_files = AdapterFiles(settings.weights_dir)
+        self.adapters = Adapters(
+            store, self.adapter_files, now, max_bytes=settings.max_adapter_mib * 2**20
+        )
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
@@ -135,6 +141,7 @@ class _House:
 
     async def open(self, stack: AsyncExitStack) -> Services:
         """Start what runs by itself; `stack` ends it in reverse order."""
+        self.adapter_files.sweep()
         stack.push_async_callback(self.measurements.stop)
         for worker in self.workers:
             stack.push_async_callback(worker.stop)
@@ -154,6 +161,7 @@ class _House:
             gallery=Gallery(store),
             uploads=self._uploads(),
             sources=self.sources,
+            adapters=self.adapters,
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
             models=self.models,
             workers=self.seen,
@@ -168,6 +176,7 @@ class _House:
         return Generation(
             self.store,
             self.sources,
+            self.adapters,
             self.registry,
             self.active,
             self.dispatcher,
@@ -196,6 +205,7 @@ class _House:
             engine_model=self.registry.engine_model,
             rates=self.rates,
             load_source=self.sources,
+            adapter_file=self.adapter_files.path,
             row_times=self.row_times,
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,

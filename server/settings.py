@@ -75,6 +75,7 @@ class Settings(BaseSettings):
         default=200, ge=1, description="Unfinished jobs of one owner"
     )
     max_upload_mib: int = Field(default=32, ge=1, le=1024, description="Largest upload")
+    max_adapter_mib: int = Field(default=2048, ge=1, le=8192, description="Largest adapter")
     max_upload_megapixels: int = Field(
         default=64, ge=1, le=1024, description="Most pixels of an upload, before decoding"
     )

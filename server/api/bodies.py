@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,13 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import answer_error
 from server.api.problems import invalid_fields
-from server.domain.errors import InvalidRequestError, TooLargeError
+from server.domain.errors import InvalidRequestError, StorageFullError, TooLargeError
 
 MAX_JSON_BYTES = 2**20
 # These read with a cap of their own.
-_BY_HAND = ("/api/v1/uploads", "/api/v1/models/files/", "/v1/images/edits")
+_BY_HAND = ("/api/v1/uploads", "/api/v1/adapters", "/api/v1/models/files/", "/v1/images/edits")
 _FORM_OVERHEAD_BYTES = 64 * 2**10  # fields, boundaries and headers around the files
 _MAX_FIELD_BYTES = 32 * 2**10
+_PIECE_BYTES = 2**20
 _FIELD = "file"
 M = TypeVar("M", bound=BaseModel)
 
@@ -107,6 +109,18 @@ async def multipart(request: Request, caps: MultipartCaps) -> Multipart:
         InvalidRequestError: the form is broken, or has too many parts.
         TooLargeError: a file, or all together, are too large; see `capped`.
     """
+    async with _parts(request, caps) as parts:
+        return Multipart(
+            fields=tuple((name, part) for name, part in parts if isinstance(part, str)),
+            files=tuple([(n, await p.read()) for n, p in parts if isinstance(p, UploadFile)]),
+        )
+
+
+@asynccontextmanager
+async def _parts(
+    request: Request, caps: MultipartCaps
+) -> AsyncGenerator[Sequence[tuple[str, str | UploadFile]], None]:
+    """Take a multipart body in; what is large of it lies in temporary files until the end."""
     body = capped(request, caps.all_bytes + _FORM_OVERHEAD_BYTES)
     try:
         form = await _CappedParser(request.headers, body, caps).parse()
@@ -114,12 +128,13 @@ async def multipart(request: Request, caps: MultipartCaps) -> Multipart:
         raise InvalidRequestError(f"the multipart body cannot be read: {error.message}") from error
     except KeyError as error:
         raise InvalidRequestError("the multipart body has no boundary") from error
+    except OSError as error:
+        raise StorageFullError(
+            f"the folder for temporary files takes no more ({error.strerror}); free some space, "
+            "or set TMPDIR to another disk"
+        ) from error
     try:
-        parts = form.multi_items()
-        return Multipart(
-            fields=tuple((name, part) for name, part in parts if isinstance(part, str)),
-            files=tuple([(n, await p.read()) for n, p in parts if isinstance(p, UploadFile)]),
-        )
+        yield form.multi_items()
     finally:
         await form.close()
 
@@ -163,6 +178,44 @@ async def multipart_file(request: Request, *, max_bytes: int) -> bytes:
     if not found or found[0][0] != _FIELD:
         raise InvalidRequestError(f"the field '{_FIELD}' is missing", parameter=_FIELD)
     return found[0][1]
+
+
+@dataclass(frozen=True, slots=True)
+class LargeFile:
+    """A file that is not held in memory, and the text fields beside it."""
+
+    name: str
+    fields: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+@asynccontextmanager
+async def multipart_large_file(
+    request: Request, *, max_bytes: int, fields: Sequence[str]
+) -> AsyncGenerator[LargeFile, None]:
+    """Take in the field `file` of a multipart body, with the text fields that may be beside it.
+
+    Raises:
+        InvalidRequestError: the form is broken or holds anything else.
+        TooLargeError: see `multipart`.
+        StorageFullError: there is no room for it.
+    """
+    caps = MultipartCaps(files=1, fields=len(fields), file_bytes=max_bytes, all_bytes=max_bytes)
+    async with _parts(request, caps) as parts:
+        said = {name: part for name, part in parts if isinstance(part, str)}
+        files = [(name, part) for name, part in parts if isinstance(part, UploadFile)]
+        strange = next((name for name in said if name not in fields), None)
+        if strange is not None:
+            raise InvalidRequestError(f"there is no field '{strange[:100]}'", parameter=strange)
+        if not files or files[0][0] != _FIELD:
+            raise InvalidRequestError(f"the field '{_FIELD}' is missing", parameter=_FIELD)
+        file = files[0][1]
+        yield LargeFile(file.filename or "", said, _pieces(file))
+
+
+async def _pieces(file: UploadFile) -> AsyncGenerator[bytes, None]:
+    while piece := await file.read(_PIECE_BYTES):
+        yield piece
 
 
 async def json_body(request: Request, form: type[M], *, max_bytes: int = MAX_JSON_BYTES) -> M:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from server.domain.errors import (
+    AdapterError,
     AlreadyServingError,
     AppError,
     ConflictError,
@@ -38,6 +39,7 @@ from server.domain.images import Frozen
 
 MEDIA_TYPE = "application/problem+json"
 STATUS: Mapping[type[AppError], int] = {
+    AdapterError: 422,
     AlreadyServingError: 503,
     ConflictError: 409,
     DeadlineMissedError: 504,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Depends, FastAPI
 
 from server.api import (
+    adapters,
     estimates,
     events,
     health,
@@ -40,6 +41,7 @@ DRAWING: tuple[APIRouter, ...] = (
     images.router,
     models.router,
     uploads.router,
+    adapters.router,
     signin.private,
     openapi.router,
 )
@@ -47,6 +49,7 @@ ADMINISTRATION: tuple[APIRouter, ...] = (
     keys.router,
     workers.router,
     models.admin_router,
+    adapters.admin_router,
     metrics.router,  # of all owners
 )
 

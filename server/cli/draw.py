@@ -33,6 +33,7 @@ _OPTION_NAMES = {
     "num_inference_steps": "--steps",
     "guidance_scale": "--guidance",
     "num_images": "--num",
+    "adapters": "--adapter",
     "crops_coords_top_left": "--crop",
     "negative_crops_coords_top_left": "--negative-crop",
     "prompt": "the prompt",
@@ -153,10 +154,15 @@ async def _request(
 
 
 def _remarks(recipe: Recipe | None, saved: list[Saved]) -> tuple[str, ...]:
-    if recipe is None or all(one.picture.recipe.fingerprint == recipe.fingerprint for one in saved):
+    if recipe is None:
         return ()
-    return (
-        f"The weights of '{recipe.model}' are not those of the recipe, so the picture may differ.",
+    drawn = [one.picture.recipe for one in saved]
+    changed = [] if all(one.fingerprint == recipe.fingerprint for one in drawn) else [recipe.model]
+    files = {adapter.id: adapter.sha256 for one in drawn for adapter in one.adapters}
+    changed += [one.id for one in recipe.adapters if files.get(one.id, one.sha256) != one.sha256]
+    return tuple(
+        f"The weights of '{name}' are not those of the recipe, so the picture may differ."
+        for name in changed
     )
 
 

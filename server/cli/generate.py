@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from server.cli.console import INTERRUPTED, USAGE, CommandError
+from server.cli.typed import adapter as typed_adapter
 from server.cli.typed import pair, sides
 from server.cli.wish import Wish
 
@@ -59,6 +60,12 @@ def generate(
         list[Path] | None,
         typer.Option(
             help="A picture that the prompt speaks of, for models that edit; up to 4 times."
+        ),
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME or NAME:WEIGHT of an adapter to draw with, such as ink:0.8; up to 8 times."
         ),
     ] = None,
     clip_skip: Annotated[
@@ -120,6 +127,7 @@ def generate(
         "style": style,
         "strength": strength,
         "outpaint": sides("--outpaint", outpaint),
+        "adapters": [typed_adapter("--adapter", each) for each in adapter] if adapter else None,
         "clip_skip": clip_skip,
         "guidance_rescale": guidance_rescale,
         "original_size": pair("--original-size", original_size),

@@ -1,4 +1,4 @@
-"""Draws in this process, without a server: the registry, one worker, no database."""
+"""Draws in this process, without a server: the registry and one worker."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
+from server.cli.adapters import open_adapters
 from server.cli.console import CommandError
 from server.cli.drawing import News, Step, Waiting
+from server.domain.adapters import StoredAdapter, names_adapters
 from server.domain.errors import NotFoundError
 from server.domain.events import Failed, Picture, Progress
 from server.domain.ids import IdMaker
@@ -27,6 +29,7 @@ from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
 from server.engine.messages import Sources
 from server.registry.registry import Registry
+from server.services.adapter_files import AdapterFiles
 from server.services.pictures import SafePicture, make_safe
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 
 _LOOK_SECONDS = 0.1
+KnownAdapters = Callable[[ImageRequest], Awaitable[Mapping[str, StoredAdapter]]]
 
 
 class _Kept:
@@ -72,6 +76,13 @@ async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     registry = Registry(settings.models, settings.data_dir, models_dir=settings.weights_dir)
     kept = _Kept()
+
+    async def known_adapters(request: ImageRequest) -> Mapping[str, StoredAdapter]:
+        if not names_adapters(request):  # most often there is no need to open a database
+            return {}
+        async with open_adapters(settings) as adapters:
+            return await adapters.known_to(request)
+
     worker = EngineWorker(
         "local",
         find_devices(settings.devices)[0],
@@ -79,10 +90,12 @@ async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
         engine_model=registry.engine_model,
         rates=Rates(),
         load_source=kept,
+        adapter_file=AdapterFiles(settings.weights_dir).path,
         preview_interval_seconds=settings.preview_interval_seconds,
     )
     try:
-        yield LocalDrawer(registry, worker, kept, settings.max_upload_megapixels * 1_000_000)
+        max_pixels = settings.max_upload_megapixels * 1_000_000
+        yield LocalDrawer(registry, worker, kept, max_pixels, known_adapters)
     finally:
         await worker.stop()
 
@@ -91,12 +104,18 @@ class LocalDrawer:
     """This process and its worker."""
 
     def __init__(
-        self, registry: Registry, worker: EngineWorker, kept: _Kept, max_pixels: int
+        self,
+        registry: Registry,
+        worker: EngineWorker,
+        kept: _Kept,
+        max_pixels: int,
+        known_adapters: KnownAdapters,
     ) -> None:
         self._registry = registry
         self._worker = worker
         self._kept = kept
         self._max_pixels = max_pixels
+        self._known_adapters = known_adapters
 
     async def parameters(self, model: str | None) -> frozenset[str]:
         """Return what `model` takes, as the registry declares it."""
@@ -110,9 +129,8 @@ class LocalDrawer:
             "references": tuple([await self._safe(data) for data in sources.references]),
         }
         request = request.model_copy(update=given)
-        info = self._registry.info(request.model)
-        pixels = self._kept.pixels(request)
-        resolved = resolve(request, info, seed=secrets.randbelow(2**32), given=pixels)
+        resolved = await self._resolved(request)
+        info = self._registry.info(resolved.model)
         await self._make_demonstration(info.id)
         self._registry.engine_model(info.id)  # raises what is missing, before the worker starts
         yield Waiting("Starting the engine")
@@ -121,6 +139,15 @@ class LocalDrawer:
         yield Waiting("Loading the model")
         async for news in self._generate(resolved):
             yield news
+
+    async def _resolved(self, request: ImageRequest) -> ResolvedRequest:
+        return resolve(
+            request,
+            self._registry.info(request.model),
+            seed=secrets.randbelow(2**32),
+            given=self._kept.pixels(request),
+            adapters=await self._known_adapters(request),
+        )
 
     async def _safe(self, data: bytes | None) -> str | None:
         if data is None:

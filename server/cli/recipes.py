@@ -57,6 +57,8 @@ def options_again(
     for name in OPTIONAL_PARAMETERS:
         if name in parameters and name not in PICTURE_PARAMETERS and said[name] is not None:
             again[name] = said[name]
+    if "adapters" in again:  # by name: what that means now is for the server to say
+        again["adapters"] = [{"id": one.id, "weight": one.weight} for one in recipe.adapters]
     for name in changes:
         for replaced in _INSTEAD.get(name, ()):
             again.pop(replaced)

@@ -31,6 +31,23 @@ def sides(option: str, text: str | None) -> dict[str, float] | None:
     return found
 
 
+def adapter(option: str, text: str) -> dict[str, str | float]:
+    """Return "ink:0.8" as {"id": "ink", "weight": 0.8}, and "ink" without a weight.
+
+    Raises:
+        CommandError: the weight is no number.
+    """
+    name, colon, weight = text.partition(":")
+    if not colon:
+        return {"id": name}
+    try:
+        return {"id": name, "weight": float(weight)}
+    except ValueError as error:
+        raise CommandError(
+            f"{option}: '{weight}' is no weight; write {name}:0.8", exit_code=USAGE
+        ) from error
+
+
 def pair(option: str, text: str | None) -> tuple[int, int] | None:
     """Return "1024,768" as (1024, 768).
 

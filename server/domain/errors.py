@@ -66,6 +66,12 @@ class RegistryError(AppError):
     code, title = "registry-invalid", "The model registry has a mistake"
 
 
+class AdapterError(AppError):
+    """The adapter's file is damaged, of another kind, or made for another network."""
+
+    code, title = "adapter-invalid", "The adapter cannot be used"
+
+
 class ConflictError(AppError):
     """The thing's present state forbids it, or an idempotency key was used for another request."""
 

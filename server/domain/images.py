@@ -12,10 +12,12 @@ from server.domain.ids import ID_PATTERN
 MAX_PROMPT_CHARACTERS = 2000
 MAX_IMAGES = 4
 MAX_REFERENCES = 4
+MAX_ADAPTERS = 8
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 ModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+AdapterId = ModelId  # likewise short, and safe in an address and in a prompt
 # U+0000 is no text: PostgreSQL keeps none, and a file's metadata would end there.
 Text = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS, pattern=r"^[^\x00]*$")]
 Prompt = Annotated[Text, StringConstraints(min_length=1)]
@@ -67,6 +69,21 @@ class Outpaint(Frozen):
 Pair = tuple[Annotated[int, Field(ge=0, le=8192)], Annotated[int, Field(ge=0, le=8192)]]
 
 
+class AdapterRef(Frozen):
+    """An adapter to draw with, and how much of it."""
+
+    id: AdapterId
+    weight: float = Field(default=1.0, ge=-4, le=4)
+
+
+class DrawnAdapter(Frozen):
+    """The same once it is decided which file that is: its name may mean another one later."""
+
+    id: AdapterId
+    sha256: str
+    weight: float
+
+
 class ImageRequest(Frozen):
     """What was asked; sizes in pixels. None means the model's declared default.
 
@@ -109,6 +126,11 @@ class ImageRequest(Frozen):
         max_length=MAX_REFERENCES,
         description="Ids of pictures that the prompt speaks of, for models that edit",
     )
+    adapters: tuple[AdapterRef, ...] = Field(
+        default=(),
+        max_length=MAX_ADAPTERS,
+        description="LoRA files to draw with; `<lora:id:weight>` in the prompt does the same",
+    )
     guidance_rescale: float | None = Field(default=None, ge=0, le=1)
     clip_skip: int | None = Field(default=None, ge=1, le=10)
     original_size: Pair | None = None
@@ -146,6 +168,7 @@ class ResolvedRequest(Frozen):
     mask: Id | None = None
     outpaint: Outpaint | None = None
     references: tuple[Id, ...] = ()
+    adapters: tuple[DrawnAdapter, ...] = ()
     guidance_rescale: float | None = None
     clip_skip: int | None = None
     original_size: Pair | None = None

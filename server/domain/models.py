@@ -11,9 +11,9 @@ from server.domain.images import Frozen, ModelId
 
 ParameterValue = int | float | str | bool
 # `image` is an id, `images` a list of ids (`maximum` many), `pair` two integers, `outpaint` the
-# object of that name.
+# object of that name, `adapters` a list of ids with weights (`maximum` many).
 ParameterType = Literal[
-    "integer", "number", "string", "choice", "image", "images", "pair", "outpaint"
+    "integer", "number", "string", "choice", "image", "images", "pair", "outpaint", "adapters"
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.domain.images import Frozen, ImageFormat, ModelId, Outpaint, Pair
+from server.domain.images import DrawnAdapter, Frozen, ImageFormat, ModelId, Outpaint, Pair
 
 RECIPE_KEYWORD = "greenroom"  # PNG text chunk and EXIF prefix that hold the JSON
 A1111_KEYWORD = "parameters"
@@ -44,6 +44,9 @@ class Recipe(Frozen):
     mask: str | None = Field(default=None, description="SHA-256 of the mask's file")
     outpaint: Outpaint | None = None
     references: tuple[str, ...] = Field(default=(), description="SHA-256 of each file")
+    adapters: tuple[DrawnAdapter, ...] = Field(
+        default=(), description="What it was drawn with beside the model, by the files' SHA-256"
+    )
     guidance_rescale: float | None = None
     clip_skip: int | None = None
     original_size: Pair | None = None
@@ -60,7 +63,8 @@ class Recipe(Frozen):
 
 def parameters_text(recipe: Recipe) -> str:
     """Return the recipe as A1111's `parameters` text, which most picture tools can read."""
-    lines = [recipe.prompt]
+    tags = (f"<lora:{adapter.id}:{adapter.weight:g}>" for adapter in recipe.adapters)
+    lines = [" ".join((recipe.prompt, *tags))]
     if recipe.negative_prompt:
         lines.append(f"Negative prompt: {recipe.negative_prompt}")
     cfg = recipe.guidance_scale if recipe.true_cfg_scale in (None, 1) else recipe.true_cfg_scale

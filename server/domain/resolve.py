@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from server.domain.adapters import StoredAdapter, drawn_adapters, with_tags_read
 from server.domain.errors import RequestRefusedError
-from server.domain.images import ImageRequest, Outpaint, Pair, ResolvedRequest
+from server.domain.images import AdapterRef, ImageRequest, Outpaint, Pair, ResolvedRequest
 from server.domain.models import Family, ModelInfo, ParameterInfo, ParameterValue, Style, Task
 from server.domain.prompt_weights import parse
 from server.domain.sizes import SourcePixels, check_mask, size_of
@@ -31,14 +35,21 @@ OPTIONAL_PARAMETERS = (
     "mask",
     "outpaint",
     "references",
+    "adapters",
 )
+_LISTS = ("images", "adapters")  # types whose maximum is how many
 _FULL_STRENGTH = 1.0
 
-Asked = ParameterValue | Pair | Outpaint | tuple[str, ...]
+Asked = ParameterValue | Pair | Outpaint | tuple[str, ...] | tuple[AdapterRef, ...]
 
 
 def resolve(
-    request: ImageRequest, model: ModelInfo, *, seed: int, given: SourcePixels | None = None
+    request: ImageRequest,
+    model: ModelInfo,
+    *,
+    seed: int,
+    given: SourcePixels | None = None,
+    adapters: Mapping[str, StoredAdapter] = MappingProxyType({}),
 ) -> ResolvedRequest:
     """Return `request` with every value decided.
 
@@ -47,12 +58,14 @@ def resolve(
         model: its declared parameters decide what is allowed and what the defaults are.
         seed: used where the request names none.
         given: sizes of the pictures that the request names; None: it names none.
+        adapters: those that there are, by id.
 
     Raises:
         RequestRefusedError: the model does not take a parameter, or not that value; the message
             names the value and what would do.
     """
     given = given or SourcePixels()
+    request = with_tags_read(request)
     values = {name: _value(request, model, name) for name in OPTIONAL_PARAMETERS}
     _check_pictures(request, model)
     _check_negative_sizes(request)
@@ -72,6 +85,7 @@ def resolve(
             "negative_prompt": negative_prompt,
             "strength": _strength(request, model),
             "references": request.references,
+            "adapters": drawn_adapters(request.adapters, model, adapters),
             "width": width,
             "height": height,
             "num_images": request.num_images,
@@ -144,7 +158,7 @@ def _check(asked: Asked, declared: ParameterInfo, model_id: str) -> None:
             f"model '{model_id}' has no {name} '{asked}'; it has {', '.join(declared.options)}",
             parameter=name,
         )
-    if declared.type == "images" and isinstance(asked, tuple) and len(asked) > (high or 1):
+    if declared.type in _LISTS and isinstance(asked, tuple) and len(asked) > (high or 1):
         raise RequestRefusedError(
             f"model '{model_id}' takes at most {high or 1:g} {name}; {len(asked)} were given",
             parameter=name,

@@ -7,10 +7,11 @@ import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from enum import StrEnum
+from pathlib import Path
 
 import structlog
 
-from server.domain.errors import AppError, TooLargeError, WorkerDiedError
+from server.domain.errors import AppError, NotFoundError, TooLargeError, WorkerDiedError
 from server.domain.events import Event, Failed
 from server.domain.images import ResolvedRequest
 from server.domain.models import EngineModel, Family, ModelInfo
@@ -18,7 +19,7 @@ from server.domain.provider import Estimate, Refusal
 from server.domain.rates import Rates
 from server.domain.row_times import RowTimes
 from server.domain.work import flops
-from server.engine.messages import Draw, Sources
+from server.engine.messages import Draw, DrawAdapter, Sources
 from server.engine.process import WorkerProcess
 from server.engine.schedulers import OWN, SCHEDULERS
 from server.engine.session import Session
@@ -42,6 +43,21 @@ class EngineWorker:
 
     The process is started again whenever it ends, at once if it had been ready, else after a
     growing wait.
+
+    Args:
+        worker_id: what it is called.
+        device: on which it draws.
+        infos: the models that there are.
+        engine_model: what the process must know to load one.
+        rates: what was measured, for estimates.
+        load_source: returns a source picture's file by its id.
+        adapter_file: where an adapter's file lies, by its SHA-256; None: there are none.
+        row_times: curves of earlier processes, and what is learned now.
+        on_change: called when its state changes.
+        preview_interval_seconds: shortest time between two previews of one picture.
+        ping_timeout_seconds: how long the process may be silent.
+        stall_timeout_seconds: how long it may be in one piece of work.
+        log: where it notes its life.
     """
 
     def __init__(
@@ -53,6 +69,7 @@ class EngineWorker:
         engine_model: Callable[[str], EngineModel],
         rates: Rates,
         load_source: Callable[[str], Awaitable[bytes]],
+        adapter_file: Callable[[str], Path] | None = None,
         row_times: RowTimes | None = None,
         on_change: Callable[[], None] = lambda: None,
         preview_interval_seconds: float = 0.5,
@@ -70,6 +87,7 @@ class EngineWorker:
         self._engine_model = engine_model
         self._rates = rates
         self._load_source = load_source
+        self._adapter_file = adapter_file or _no_adapter
         self._row_times = row_times or RowTimes()
         self._on_change = on_change
         self._preview_interval_seconds = preview_interval_seconds
@@ -179,7 +197,7 @@ class EngineWorker:
             error = TooLargeError("the pictures to start from are too large", parameter="image")
             for failed in _all_failed(request, error):
                 yield failed
-        except AppError as error:  # no such model, or no such picture to start from
+        except AppError as error:  # no such model, picture to start from or adapter
             for failed in _all_failed(request, error):
                 yield failed
 
@@ -189,6 +207,10 @@ class EngineWorker:
             model=self._engine_model(request.model),
             request=request,
             sources=await self._sources(request),
+            adapters=tuple(
+                DrawAdapter(path=str(self._adapter_file(one.sha256)), **dict(one))
+                for one in request.adapters
+            ),
             preview_interval_seconds=self._preview_interval_seconds,
         )
 
@@ -262,6 +284,10 @@ class EngineWorker:
         else:
             self._settled.clear()
         self._on_change()
+
+
+def _no_adapter(_sha256: str) -> Path:
+    raise NotFoundError("no adapters are kept here", parameter="adapters")
 
 
 def _all_failed(request: ResolvedRequest, error: AppError) -> list[Failed]:

@@ -13,6 +13,7 @@ import torch
 
 from server.domain.errors import GenerationFailedError
 from server.domain.recipes import Engine, Recipe
+from server.engine.adapters.mix import Mix
 from server.engine.curve import RowCurve
 from server.engine.families.base import FamilyPipeline, Pictures, Trajectory
 from server.engine.loading import dtype_of
@@ -23,14 +24,25 @@ from server.engine.schedulers import OWN
 _UNMEASURED_SECONDS = 0.1  # of one row's step, until the first was timed
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Waiting:
-    """A picture that is not begun; its sources are being decoded elsewhere."""
+    """A picture that is not begun.
+
+    Attributes:
+        pictures: its sources, which are being decoded elsewhere.
+        mix: its adapters, where they are being read elsewhere.
+    """
 
     message: Draw
     index: int
     arrived_at: float
     pictures: Future[Pictures]
+    mix: Future[Mix] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing of it is still on its way."""
+        return self.pictures.done() and (self.mix is None or self.mix.done())
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +124,7 @@ def recipe_of(message: Draw, index: int, engine: Engine) -> Recipe:
         mask=_sha256(message.sources.mask),
         outpaint=asked.outpaint,
         references=tuple(hashlib.sha256(data).hexdigest() for data in message.sources.references),
+        adapters=asked.adapters,
         guidance_rescale=asked.guidance_rescale,
         clip_skip=asked.clip_skip,
         original_size=asked.original_size,

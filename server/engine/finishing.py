@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from server.domain.recipes import Engine
+from server.engine.adapters.mix import Mix
 from server.engine.drawing import Drawing, check_finite, recipe_of
 from server.engine.encode import encode_picture, encode_preview
 from server.engine.families.base import Pictures
@@ -60,11 +62,18 @@ class Finishing:
         self._previewer = ThreadPoolExecutor(1, thread_name_prefix="previewer")
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._lacked_room: deque[Drawing] = deque()
-        self._uses: set[Future[None]] = set()  # work that holds a model
+        self._uses: set[Future[Any]] = set()  # work that holds a model
 
     def read_sources(self, message: Draw) -> Future[Pictures]:
         """Decode the pictures that a request gives, and nudge the drawing thread after that."""
         found: Future[Pictures] = self._encoders.submit(pictures, message.request, message.sources)
+        found.add_done_callback(lambda _: self._inbox.nudge())
+        return found
+
+    def read_adapters(self, read: Callable[[], Mix]) -> Future[Mix]:
+        """Read the adapters of a model, and nudge the drawing thread after that."""
+        found = self._encoders.submit(read)
+        self._use(found)
         found.add_done_callback(lambda _: self._inbox.nudge())
         return found
 
@@ -103,7 +112,7 @@ class Finishing:
         """Return a mark behind all that the calling thread gave to the device."""
         return torch.cuda.current_stream().record_event() if self._stream else None
 
-    def _use(self, work: Future[None]) -> None:
+    def _use(self, work: Future[Any]) -> None:
         self._uses.add(work)
         work.add_done_callback(self._uses.discard)
 

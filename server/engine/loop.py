@@ -11,6 +11,8 @@ import diffusers
 import torch
 import transformers
 
+from server.engine import memory
+from server.engine.adapters.shelves import Shelves, budget_bytes
 from server.engine.admission import admissible
 from server.engine.curve import Curves
 from server.engine.drawing import Drawing, Waiting, engine_of
@@ -77,6 +79,7 @@ class Loop:
             load,
             self._let_go,
         )
+        self._shelves = Shelves(budget_bytes(memory.free_bytes(torch.device("cpu"))))
         self._curves = Curves(
             hardware(device),
             lambda: inbox.known,
@@ -97,7 +100,7 @@ class Loop:
     @property
     def has_work(self) -> bool:
         """Whether a tick would do something without waiting for news."""
-        return bool(self._rows) or any(one.pictures.done() for one in self._waiting)
+        return bool(self._rows) or any(one.is_ready for one in self._waiting)
 
     def tick(self) -> None:
         """Take in what was asked, begin what may begin, and take one step of what is next."""
@@ -134,8 +137,9 @@ class Loop:
         return none
 
     def _begin_what_may(self) -> None:
+        self._read_adapters()
         chosen = admissible(
-            [one for one in self._waiting if one.pictures.done()],
+            [one for one in self._waiting if one.is_ready],
             holds=self._residents.holds,
             is_busy=bool(self._rows),
             now=time.monotonic(),
@@ -147,13 +151,26 @@ class Loop:
             begin = functools.partial(self._begin, one)
             self._last_words.guarded(one.message, one.index, begin)
 
+    def _read_adapters(self) -> None:
+        """Let the adapters of who waits be read elsewhere, if somebody else would wait for it."""
+        for one in self._waiting:
+            message = one.message
+            if message.adapters and one.mix is None and self._rows:
+                if not self._residents.holds(message.model):
+                    continue  # its loading will be longer
+                family = self._residents.get(message.model)
+                read = functools.partial(self._shelves.mix, family, message.adapters)
+                one.mix = self._finishing.read_adapters(read)
+
     def _begin(self, one: Waiting) -> None:
         asked, model = one.message.request, one.message.model
         pictures = one.pictures.result()  # first: what cannot be read needs no model
         family = self._residents.get(model)
         use_threads_for(family.parameter_count)
+        mix = one.mix.result() if one.mix else self._shelves.mix(family, one.message.adapters)
         trajectory = self._residents.with_room(
-            model.id, lambda: family.prepare(asked, family.encode(asked), one.index, pictures)
+            model.id,
+            lambda: family.prepare(asked, family.encode(asked, mix), one.index, pictures, mix),
         )
         now = time.monotonic()
         row = Drawing(

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from server.domain.errors import (
+    AdapterError,
     AppError,
     GenerationFailedError,
     GpuMemoryError,
@@ -17,7 +18,7 @@ from server.domain.errors import (
     RequestRefusedError,
     UnreadableImageError,
 )
-from server.domain.images import Frozen, ImageFormat, ModelId, ResolvedRequest
+from server.domain.images import AdapterId, Frozen, ImageFormat, ModelId, ResolvedRequest
 from server.domain.models import EngineModel
 from server.domain.recipes import Recipe
 from server.domain.row_times import RowTime
@@ -31,14 +32,24 @@ class Sources(Frozen):
     references: tuple[bytes, ...] = ()
 
 
+class DrawAdapter(Frozen):
+    """An adapter of a request, and where its file is."""
+
+    id: AdapterId
+    sha256: str
+    path: str
+    weight: float
+
+
 class Draw(Frozen):
-    """Draw all pictures of `request`, which may name `sources`."""
+    """Draw all pictures of `request`, which may name `sources` and `adapters`."""
 
     type: Literal["draw"] = "draw"
     draw: int
     model: EngineModel
     request: ResolvedRequest
     sources: Sources = Sources()
+    adapters: tuple[DrawAdapter, ...] = ()
     preview_interval_seconds: float = Field(gt=0)
 
 
@@ -179,6 +190,7 @@ FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(
 _ERRORS: dict[str, type[AppError]] = {
     kind.code: kind
     for kind in (
+        AdapterError,
         GenerationFailedError,
         GpuMemoryError,
         ModelUnavailableError,

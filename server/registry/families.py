@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from server.domain.images import MAX_REFERENCES
+from server.domain.images import MAX_ADAPTERS, MAX_REFERENCES
 from server.domain.models import ParameterType, ParameterValue
 
 # As the engine spells them (server.engine.schedulers); a test keeps the two the same.
@@ -78,6 +78,7 @@ _REPAINTS = {
     "strength": replace(_STRENGTH, description="1 redraws all that is masked", default=1.0),
 }
 _STARTS = {"image": _IMAGE, "strength": _STRENGTH, "mask": _MASK, "outpaint": _OUTPAINT}
+_ADAPTERS = Known("adapters", "LoRA files to draw with, each with a weight", maximum=MAX_ADAPTERS)
 _SAID = "as SDXL was told of its training pictures"
 _SDXL = {
     "negative_prompt": _NEGATIVE,
@@ -92,6 +93,7 @@ _SDXL = {
     "negative_original_size": Known("pair", "original_size to guide away from"),
     "negative_crops_coords_top_left": Known("pair", "crops_coords_top_left to guide away from"),
     "negative_target_size": Known("pair", "target_size to guide away from"),
+    "adapters": _ADAPTERS,
 }
 _GUIDANCE = "How closely to follow the prompt, as the network learned it"
 _TRUE_CFG = {
@@ -105,6 +107,7 @@ _FLUX = {
     "guidance_scale": Known("number", _GUIDANCE, 3.5, 0, 20, 0.5),
     "max_sequence_length": Known("integer", "Longest prompt in tokens", 512, 16, 512, 1),
     "scheduler": _SCHEDULER,
+    "adapters": _ADAPTERS,
 }
 _REFERENCES = Known("images", "Pictures that the prompt speaks of", maximum=MAX_REFERENCES)
 

@@ -23,7 +23,7 @@ _BELONGS = {
     "sha256": ("url",),
     "config": ("hub", "url", "single_file"),
 }
-_PICTURED = ("image", "images", "outpaint", "pair")
+_PICTURED = ("image", "images", "outpaint", "pair", "adapters")
 _RANGED = ("integer", "number", "images")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

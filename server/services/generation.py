@@ -24,6 +24,7 @@ from server.domain.resolve import resolve
 from server.domain.work import flops
 from server.registry.registry import Registry
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.adapters import Adapters
 from server.services.dispatcher import Dispatcher
 from server.services.sources import Sources
 from server.services.views import EstimateView, JobView, job_view
@@ -42,6 +43,7 @@ class Generation:
         self,
         store: Store,
         sources: Sources,
+        adapters: Adapters,
         registry: Registry,
         active: ActiveJobs,
         dispatcher: Dispatcher,
@@ -54,6 +56,7 @@ class Generation:
     ) -> None:
         self._store = store
         self._sources = sources
+        self._adapters = adapters
         self._registry = registry
         self._active = active
         self._dispatcher = dispatcher
@@ -185,7 +188,10 @@ class Generation:
         info = self._registry.info(request.model)
         self._registry.engine_model(info.id)  # raises what is missing, before any cost
         given = await self._sources.pixels(request, caller)
-        resolved = resolve(request, info, seed=secrets.randbelow(2**32), given=given)
+        known = await self._adapters.known_to(request)
+        resolved = resolve(
+            request, info, seed=secrets.randbelow(2**32), given=given, adapters=known
+        )
         return resolved, info
 
     def _job(

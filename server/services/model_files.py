@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 from server.domain.errors import ConflictError, InvalidRequestError
 from server.registry.disk import storage_errors
 from server.registry.safetensors import WeightsError, read_header
+from server.services import staging
 
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.safetensors$"
 _UNFINISHED = ".uploading"
-_BATCH_BYTES = 4 * 2**20  # one hop to a thread per batch, not per network packet
 
 
 class ModelFiles:
@@ -40,7 +39,7 @@ class ModelFiles:
             raise ConflictError(f"there is a file '{name}' already; choose another name")
         _create(fresh)
         try:
-            await _write(fresh, chunks)
+            await staging.write(fresh, chunks)
             return await asyncio.to_thread(_finish, fresh, target)
         finally:
             fresh.unlink(missing_ok=True)
@@ -55,28 +54,10 @@ def _create(fresh: Path) -> None:
             raise ConflictError("a file of this name is being uploaded now") from error
 
 
-async def _write(path: Path, chunks: AsyncIterator[bytes]) -> None:
-    batch = bytearray()
-    async for piece in chunks:
-        batch += piece
-        if len(batch) >= _BATCH_BYTES:
-            await asyncio.to_thread(_append, path, bytes(batch))
-            batch.clear()
-    await asyncio.to_thread(_append, path, bytes(batch))
-
-
-def _append(path: Path, data: bytes) -> None:
-    with storage_errors(), path.open("ab") as file:
-        file.write(data)
-
-
 def _finish(fresh: Path, target: Path) -> int:
     try:
         size = read_header(fresh).size_bytes
     except WeightsError as error:
         raise InvalidRequestError(f"'{target.name}': {error}") from error
-    with storage_errors():
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        fresh.rename(target)
+    staging.settle(fresh, target)
     return size

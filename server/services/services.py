@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.services.active import ActiveJobs
+from server.services.adapters import Adapters
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
@@ -27,6 +28,7 @@ class Services:
     gallery: Gallery
     uploads: Uploads
     sources: Sources
+    adapters: Adapters
     keys: Keys
     models: Models
     workers: Workers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from server.domain.adapters import StoredAdapter
 from server.domain.gallery import StoredImage, Upload
 from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
 from server.domain.jobs import Job, JobError, JobState
@@ -75,6 +76,10 @@ class UploadView(Frozen):
     size_bytes: int
     created_at: datetime
     url: str
+
+
+class AdapterView(StoredAdapter):
+    """An adapter to draw with; name its id in `adapters`, or as `<lora:id:weight>` in a prompt."""
 
 
 class WorkerView(Frozen):

@@ -103,6 +103,21 @@ uploads = Table(
     Index("uploads_sha256", "sha256"),
 )
 
+# Everyone's. The files lie with the models', since workers read them, and not with the blobs.
+adapters = Table(
+    "adapters",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("sha256", Word, nullable=False),
+    Column("family", Word, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("layers", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("file_name", Prose, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("sha256", name="adapters_file"),
+)
+
 keys = Table(
     "keys",
     metadata,

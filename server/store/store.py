@@ -14,6 +14,7 @@ from server.domain.errors import StorageFullError, StorageUnavailableError
 from server.domain.gallery import StoredImage, Upload
 from server.domain.streams import StateEvent
 from server.store import schema
+from server.store.adapters import AdapterRepository
 from server.store.blobs import BlobStore
 from server.store.database import Database
 from server.store.events import EventRepository
@@ -58,6 +59,7 @@ class Store:
         self.jobs = JobRepository(database, now)
         self.images = ImageRepository(database, self._vault)
         self.uploads = UploadRepository(database, self._vault)
+        self.adapters = AdapterRepository(database)
         self.keys = KeyRepository(database)
         self.events = EventRepository(database)
         self.rates = RateRepository(database)

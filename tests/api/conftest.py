@@ -72,6 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, scribble_models: Path) -> I
         allowed_hosts=("pictures.example",),
         max_queued_jobs_per_owner=MAX_JOBS_PER_OWNER,
         max_upload_mib=2,
+        max_adapter_mib=1,
         max_upload_megapixels=4,
     )
     app = create_app(settings)

@@ -17,11 +17,13 @@ from server.domain.row_times import RowTime
 from server.engine import wire
 from server.engine.drawing import Drawing
 from server.engine.inbox import Inbox
+from server.engine.loading import load
 from server.engine.loop import Loop
 from server.engine.messages import (
     FROM_WORKER,
     Cancel,
     Draw,
+    DrawAdapter,
     DrawFailed,
     DrawPicture,
     DrawProgress,
@@ -33,6 +35,7 @@ from server.engine.messages import (
     ToWorker,
 )
 from server.engine.outbox import Outbox
+from server.engine.residents import Load
 from tests.engine.drawing import request
 
 
@@ -40,14 +43,17 @@ class Ticking:
     """A loop with a real socket to a listener that notes all it says."""
 
     def __init__(
-        self, models: dict[str, EngineModel], preview_interval_seconds: float = 60
+        self,
+        models: dict[str, EngineModel],
+        preview_interval_seconds: float = 60,
+        load: Load = load,
     ) -> None:
         self._models = models
         self._preview_interval_seconds = preview_interval_seconds
         self._ours, self._theirs = socket.socketpair()
         self._outbox = outbox = Outbox(self._theirs)
         self._inbox = Inbox(self._theirs, outbox)
-        self._loop = Loop(self._inbox, outbox, torch.device("cpu"))
+        self._loop = Loop(self._inbox, outbox, torch.device("cpu"), load)
         self.said: list[FromWorker] = []
         self._some = threading.Condition()
         self._threads = [
@@ -58,7 +64,12 @@ class Ticking:
             thread.start()
 
     def draw(
-        self, number: int, model: str = "tiny", image: bytes | None = None, **values: Any
+        self,
+        number: int,
+        model: str = "tiny",
+        image: bytes | None = None,
+        adapters: tuple[DrawAdapter, ...] = (),
+        **values: Any,
     ) -> None:
         """Ask for pictures, and wait until the loop can see the request."""
         message = Draw(
@@ -66,6 +77,7 @@ class Ticking:
             model=self._models[model],
             request=request(model=model, **values),
             sources=Sources(image=image),
+            adapters=adapters,
             preview_interval_seconds=self._preview_interval_seconds,
         )
         self._send(message, lambda: self._inbox.is_wanted(number))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.engine.adapters import made
 from tests.serving import TOKEN, ServerProcess
 from tests.web.visitor import DRAWN_MS, Visit, Visitor
 
@@ -142,6 +143,19 @@ def test_settings_of_a_picture_are_reused(visitor: Visitor) -> None:
     expect(page.get_by_label("Leave out")).to_have_value("rain")
 
 
+def test_adapters_of_a_picture_are_reused_in_the_prompt(
+    visitor: Visitor, server: ServerProcess, tmp_path: Path
+) -> None:
+    data = made.written(made.query(), tmp_path).read_bytes()
+    files = {"file": ("Ink.safetensors", data)}
+    assert server.client.post("/api/v1/adapters", files=files).status_code == 201
+    visitor.settings(Steps="2")
+    visitor.draw("a rabbit <lora:ink:0.5> plants a tree")
+    visitor.prompt.fill("something else")
+    visitor.page.get_by_role("button", name="Reuse settings").click()
+    expect(visitor.prompt).to_have_value("a rabbit plants a tree <lora:ink:0.5>")
+
+
 def test_a_picture_is_drawn_from_a_source_picture(visitor: Visitor, server: ServerProcess) -> None:
     page = visitor.page
     visitor.settings(Steps="4")
@@ -205,7 +219,7 @@ def test_the_form_is_drawn_from_what_the_model_declares(
         visitor.page.locator(".model").click()
         visitor.page.locator(".model-list label", has_text=model["name"]).click()
         visitor.settings()
-        pictured = ("image", "images", "outpaint", "pair")
+        pictured = ("image", "images", "outpaint", "pair", "adapters")
         named = {p["name"] for p in model["parameters"] if p["type"] not in pictured} - {"strength"}
         shown = visitor.page.locator(".advanced [id^=parameter-]:is(input, select, textarea)")
         expect(shown).to_have_count(len(named))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,8 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from PIL import Image
 
 from server.domain.images import ResolvedRequest
+from server.engine.adapters.adapter import Adapter
+from server.engine.adapters.mix import Mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class Trajectory:
             the latents but for the channels.
         references: tokens that the network looks at (an edit checkpoint), (1, tokens, channels).
         reference_grid: their rows and columns.
+        mix: the adapters that its rows are drawn with.
         last_step: what the last step was made of, for previews.
     """
 
@@ -129,6 +133,7 @@ class Trajectory:
     beside: torch.Tensor | None = None
     references: torch.Tensor | None = None
     reference_grid: tuple[int, int] | None = None
+    mix: Mix = ()
     step_arguments: dict[str, Any] = field(default_factory=dict)
     step_index: int = 0
     last_step: LastStep | None = None
@@ -203,14 +208,42 @@ class FamilyPipeline(Protocol):
         """How many weights the network of one step has."""
         ...
 
-    def encode(self, request: ResolvedRequest) -> Encoded:
-        """Return the prompts as the network reads them, from the cache where it can."""
+    def read_adapter(self, path: Path) -> Adapter:
+        """Return the adapter in a file, for mixes of this model.
+
+        Raises:
+            AdapterError: the file is damaged, of another kind, or made for another network.
+        """
+        ...
+
+    def encode(self, request: ResolvedRequest, mix: Mix = ()) -> Encoded:
+        """Return the prompts as the network reads them, from the cache where it can.
+
+        Args:
+            request: with the prompts.
+            mix: adapters, which may change the text encoders.
+
+        Raises:
+            RequestRefusedError: the mix has more rank than the largest seat.
+        """
         ...
 
     def prepare(
-        self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
+        self,
+        request: ResolvedRequest,
+        encoded: Encoded,
+        index: int,
+        pictures: Pictures,
+        mix: Mix = (),
     ) -> Trajectory:
         """Return picture `index` before its first step; its seed is the request's plus index.
+
+        Args:
+            request: what to draw.
+            encoded: its prompts, read with the same mix.
+            index: of the request's pictures.
+            pictures: what it gives beside words.
+            mix: the adapters to draw it with.
 
         Raises:
             RequestRefusedError: the scheduler cannot do these steps, or strength leaves none.

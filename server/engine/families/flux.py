@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
@@ -11,6 +12,9 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family, Task
 from server.engine import previews, schedulers
+from server.engine.adapters.adapter import Adapter
+from server.engine.adapters.cast import Cast
+from server.engine.adapters.mix import Mix, check_rank
 from server.engine.families import flux_latents, flux_schedule
 from server.engine.families.base import (
     Conditioning,
@@ -56,6 +60,7 @@ class FluxFamily:
         self._scheduler = scheduler
         self._task = task
         self._pictures = FluxPictures(pipeline, task, reference_sizes)
+        self._cast = Cast(pipeline, Family.FLUX, "transformer")
         self._prompts = PromptCache()
         self._device: torch.device = pipeline.transformer.device
         self._dtype: torch.dtype = pipeline.transformer.dtype
@@ -66,19 +71,30 @@ class FluxFamily:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.transformer.parameters())
 
-    def encode(self, request: ResolvedRequest) -> Encoded:
+    def read_adapter(self, path: Path) -> Adapter:
+        """See FamilyPipeline."""
+        return self._cast.read_adapter(path)
+
+    def encode(self, request: ResolvedRequest, mix: Mix = ()) -> Encoded:
         """See FamilyPipeline.
 
         True guidance without a negative prompt is guided away from the empty one.
         """
+        check_rank(mix)
         length = request.max_sequence_length or _MAX_SEQUENCE_LENGTH
-        positive = self._conditioning(request.prompt, length)
+        positive = self._conditioning(request.prompt, length, mix)
         if _true_cfg(request) <= 1:
             return Encoded(positive, None)
-        return Encoded(positive, self._conditioning(request.negative_prompt or "", length))
+        negative = self._conditioning(request.negative_prompt or "", length, mix)
+        return Encoded(positive, negative)
 
     def prepare(
-        self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
+        self,
+        request: ResolvedRequest,
+        encoded: Encoded,
+        index: int,
+        pictures: Pictures,
+        mix: Mix = (),
     ) -> Trajectory:
         """See FamilyPipeline.
 
@@ -107,11 +123,13 @@ class FluxFamily:
             beside=prepared.beside,
             references=prepared.references,
             reference_grid=prepared.reference_grid,
+            mix=mix,
         )
 
     def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
         """See FamilyPipeline."""
         tokens, timesteps, prompts, pooled, guidances = [], [], [], [], []
+        mixes: list[Mix] = []
         for row in rows:
             seen = _network_input(row)
             for conditioning in row.encoded.rows:
@@ -119,18 +137,20 @@ class FluxFamily:
                 timesteps.append(row.timestep.to(self._dtype))
                 prompts.append(conditioning.prompt_embeds)
                 pooled.append(conditioning.pooled_prompt_embeds)
+                mixes.append(row.mix)
                 if row.network_guidance is not None:
                     guidances.append(row.network_guidance)
-        predictions = self._pipeline.transformer(
-            hidden_states=torch.cat(tokens),
-            timestep=torch.stack(timesteps) / 1000,
-            guidance=torch.cat(guidances) if guidances else None,
-            pooled_projections=torch.cat(pooled),
-            encoder_hidden_states=torch.cat(prompts),
-            txt_ids=prompts[0].new_zeros(prompts[0].shape[1], 3),
-            img_ids=self._image_ids(rows[0]),
-            return_dict=False,
-        )[0][:, : rows[0].latents.shape[1]]
+        with self._cast.drawing(mixes):
+            predictions = self._pipeline.transformer(
+                hidden_states=torch.cat(tokens),
+                timestep=torch.stack(timesteps) / 1000,
+                guidance=torch.cat(guidances) if guidances else None,
+                pooled_projections=torch.cat(pooled),
+                encoder_hidden_states=torch.cat(prompts),
+                txt_ids=prompts[0].new_zeros(prompts[0].shape[1], 3),
+                img_ids=self._image_ids(rows[0]),
+                return_dict=False,
+            )[0][:, : rows[0].latents.shape[1]]
         split = predictions.split([len(row.encoded.rows) for row in rows])
         return [row.split(prediction) for row, prediction in zip(rows, split, strict=True)]
 
@@ -153,14 +173,15 @@ class FluxFamily:
             self._pipeline.vae, scale=config.scaling_factor, shift=config.shift_factor
         )
 
-    def _conditioning(self, text: str, length: int) -> Conditioning:
+    def _conditioning(self, text: str, length: int, mix: Mix) -> Conditioning:
         def encode() -> Conditioning:
-            embeds, pooled, _ = self._pipeline.encode_prompt(
-                prompt=text, prompt_2=None, device=self._device, max_sequence_length=length
-            )
+            with self._cast.reading(mix):
+                embeds, pooled, _ = self._pipeline.encode_prompt(
+                    prompt=text, prompt_2=None, device=self._device, max_sequence_length=length
+                )
             return Conditioning(embeds, pooled)
 
-        return self._prompts.get((text, length), encode)
+        return self._prompts.get((text, length, self._cast.key(mix)), encode)
 
     def _set_timesteps(
         self, scheduler: SchedulerMixin, request: ResolvedRequest, pictures: Pictures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from diffusers import SchedulerMixin, StableDiffusionXLPipeline
@@ -12,6 +13,9 @@ from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family
 from server.engine import previews, schedulers
+from server.engine.adapters.adapter import Adapter
+from server.engine.adapters.cast import Cast
+from server.engine.adapters.mix import Mix, check_rank
 from server.engine.families import sdxl_sizes
 from server.engine.families.base import Encoded, Pictures, Trajectory, to_pixels
 from server.engine.families.sdxl_latents import SdxlLatents
@@ -30,7 +34,8 @@ class SdxlFamily:
         """
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._prompts = SdxlPrompts(pipeline)
+        self._cast = Cast(pipeline, Family.SDXL, "unet")
+        self._prompts = SdxlPrompts(pipeline, self._cast)
         self._latents = SdxlLatents(pipeline)
         self._device: torch.device = pipeline.unet.device
         self._dtype: torch.dtype = pipeline.unet.dtype
@@ -42,13 +47,23 @@ class SdxlFamily:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.unet.parameters())
 
-    def encode(self, request: ResolvedRequest) -> Encoded:
+    def read_adapter(self, path: Path) -> Adapter:
         """See FamilyPipeline."""
+        return self._cast.read_adapter(path)
+
+    def encode(self, request: ResolvedRequest, mix: Mix = ()) -> Encoded:
+        """See FamilyPipeline."""
+        check_rank(mix)
         guided = _guidance(request) > 1 and self._guidance_channels is None
-        return self._prompts.encode(request, guided=guided)
+        return self._prompts.encode(request, guided=guided, mix=mix)
 
     def prepare(
-        self, request: ResolvedRequest, encoded: Encoded, index: int, pictures: Pictures
+        self,
+        request: ResolvedRequest,
+        encoded: Encoded,
+        index: int,
+        pictures: Pictures,
+        mix: Mix = (),
     ) -> Trajectory:
         """See FamilyPipeline."""
         scheduler = schedulers.build(
@@ -74,12 +89,14 @@ class SdxlFamily:
             time_ids=self._time_ids(request, encoded, pictures),
             blend=start.blend,
             beside=start.beside,
+            mix=mix,
             step_arguments=schedulers.step_arguments(scheduler, generator),
         )
 
     def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
         """See FamilyPipeline."""
         latents, timesteps, prompts, pooled, sizes, guidances = [], [], [], [], [], []
+        mixes: list[Mix] = []
         for row in rows:
             latent = row.scheduler.scale_model_input(row.latents, row.timestep)
             if row.beside is not None:
@@ -90,16 +107,18 @@ class SdxlFamily:
                 prompts.append(conditioning.prompt_embeds)
                 pooled.append(conditioning.pooled_prompt_embeds)
                 sizes.append(size)
+                mixes.append(row.mix)
             if row.network_guidance is not None:
                 guidances.append(row.network_guidance)
-        predictions = self._pipeline.unet(
-            torch.cat(latents),
-            torch.stack(timesteps),
-            encoder_hidden_states=torch.cat(prompts),
-            timestep_cond=torch.cat(guidances) if guidances else None,
-            added_cond_kwargs={"text_embeds": torch.cat(pooled), "time_ids": torch.cat(sizes)},
-            return_dict=False,
-        )[0]
+        with self._cast.drawing(mixes):
+            predictions = self._pipeline.unet(
+                torch.cat(latents),
+                torch.stack(timesteps),
+                encoder_hidden_states=torch.cat(prompts),
+                timestep_cond=torch.cat(guidances) if guidances else None,
+                added_cond_kwargs={"text_embeds": torch.cat(pooled), "time_ids": torch.cat(sizes)},
+                return_dict=False,
+            )[0]
         split = predictions.split([len(row.encoded.rows) for row in rows])
         return [row.split(prediction) for row, prediction in zip(rows, split, strict=True)]
 

@@ -8,6 +8,8 @@ from diffusers import StableDiffusionXLPipeline
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.prompt_weights import parse, words
+from server.engine.adapters.cast import Cast
+from server.engine.adapters.mix import Mix
 from server.engine.families import compel_prompts
 from server.engine.families.base import Conditioning, Encoded
 from server.engine.families.compel_prompts import TextPart
@@ -17,8 +19,9 @@ from server.engine.families.prompts import PromptCache
 class SdxlPrompts:
     """The text encoders of one SDXL checkpoint, and the last prompts they read."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline) -> None:
+    def __init__(self, pipeline: StableDiffusionXLPipeline, cast: Cast) -> None:
         self._pipeline = pipeline
+        self._cast = cast
         self._cache = PromptCache()
         pairs = (
             (pipeline.tokenizer, pipeline.text_encoder),
@@ -26,23 +29,24 @@ class SdxlPrompts:
         )
         self._parts = [TextPart(*pair) for pair in pairs if pair[0] is not None]
 
-    def encode(self, request: ResolvedRequest, *, guided: bool) -> Encoded:
+    def encode(self, request: ResolvedRequest, *, guided: bool, mix: Mix) -> Encoded:
         """Return the prompts of equal length; only a guided request has a negative one.
 
         Raises:
             RequestRefusedError: clip_skip leaves no layer, or a weight is none.
         """
         self._check_clip_skip(request.clip_skip)
-        positive = self._conditioning(request.prompt, "prompt", request.clip_skip)
+        positive = self._conditioning(request.prompt, "prompt", request.clip_skip, mix)
         if not guided:
             return Encoded(positive, None)
         if request.negative_prompt is None and self._pipeline.config.force_zeros_for_empty_prompt:
             return Encoded(positive, _zeros_like(positive))
         # As in the pipelines, clip_skip is for the prompt alone.
-        negative = self._conditioning(request.negative_prompt or "", "negative_prompt", None)
+        negative = self._conditioning(request.negative_prompt or "", "negative_prompt", None, mix)
         tokens = max(each.prompt_embeds.shape[1] for each in (positive, negative))
         return Encoded(
-            self._padded(positive, tokens, request.clip_skip), self._padded(negative, tokens, None)
+            self._padded(positive, tokens, request.clip_skip, mix),
+            self._padded(negative, tokens, None, mix),
         )
 
     def _check_clip_skip(self, clip_skip: int | None) -> None:
@@ -54,8 +58,14 @@ class SdxlPrompts:
                 parameter="clip_skip",
             )
 
-    def _conditioning(self, text: str, parameter: str, clip_skip: int | None) -> Conditioning:
-        return self._cache.get((text, clip_skip), lambda: self._encoded(text, parameter, clip_skip))
+    def _conditioning(
+        self, text: str, parameter: str, clip_skip: int | None, mix: Mix
+    ) -> Conditioning:
+        def encode() -> Conditioning:
+            with self._cast.reading(mix):
+                return self._encoded(text, parameter, clip_skip)
+
+        return self._cache.get((text, clip_skip, self._cast.key(mix)), encode)
 
     def _encoded(self, text: str, parameter: str, clip_skip: int | None) -> Conditioning:
         phrases = parse(text, parameter)
@@ -75,10 +85,12 @@ class SdxlPrompts:
         )
         return Conditioning(embeds, pooled)
 
-    def _padded(self, encoded: Conditioning, tokens: int, clip_skip: int | None) -> Conditioning:
+    def _padded(
+        self, encoded: Conditioning, tokens: int, clip_skip: int | None, mix: Mix
+    ) -> Conditioning:
         if encoded.prompt_embeds.shape[1] == tokens:
             return encoded
-        empty = self._conditioning("", "prompt", clip_skip).prompt_embeds
+        empty = self._conditioning("", "prompt", clip_skip, mix).prompt_embeds
         longer = compel_prompts.pad(encoded.prompt_embeds, empty, tokens)
         return Conditioning(longer, encoded.pooled_prompt_embeds)
 

@@ -5,9 +5,10 @@
 
 const KEPT = "greenroom.draft";
 
-/** Declared parameters that are not under Advanced: pictures have a place of their own in the form. */
+/** Declared parameters that are not under Advanced: pictures have a place of their own in the form,
+ * and adapters have none yet. */
 const OWN_PLACE = ["strength"];
-const OWN_TYPES = ["image", "images", "outpaint", "pair"];
+const OWN_TYPES = ["image", "images", "outpaint", "pair", "adapters"];
 
 /** `change` after any field did. */
 export class Draft extends EventTarget {
@@ -144,8 +145,11 @@ export class Draft extends EventTarget {
       const value = /** @type {any} */ (recipe)[declared.name];
       if (value !== null && value !== undefined && value !== declared.default) values[declared.name] = value;
     }
-    // The recipe's prompt already holds the style's words, so no style on top.
-    const fields = { prompt: recipe.prompt, model: recipe.model, size: sizeKey(recipe), seed: recipe.seed };
+    // The recipe's prompt already holds the style's words, so no style on top. Adapters have no
+    // place in the form, so they are named in the prompt.
+    const tags = recipe.adapters.map((one) => ` <lora:${one.id}:${one.weight}>`).join("");
+    const prompt = recipe.prompt + tags;
+    const fields = { prompt, model: recipe.model, size: sizeKey(recipe), seed: recipe.seed };
     this.set({ ...fields, values, style: null, count: 1 });
   }
 

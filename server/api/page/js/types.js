@@ -2,7 +2,7 @@
  * What the API sends, as far as the page reads it. Types only: nothing here runs.
  *
  * @typedef {{name: string, type: "integer"|"number"|"string"|"choice"|"image"|"images"|
- *   "pair"|"outpaint",
+ *   "pair"|"outpaint"|"adapters",
  *   default: string|number|boolean|null, minimum: number|null, maximum: number|null,
  *   step: number|null, options: string[], description: string}} Parameter
  * @typedef {{width: number, height: number, aspect_ratio: string}} Size
@@ -18,7 +18,7 @@
  * @typedef {{prompt: string, negative_prompt: string|null, width: number, height: number,
  *   seed: number, model: string, num_inference_steps: number, guidance_scale: number|null,
  *   true_cfg_scale: number|null, scheduler: string|null, strength: number|null,
- *   max_sequence_length: number|null, engine: {device: string}}} Recipe
+ *   adapters: {id: string, weight: number}[], max_sequence_length: number|null, engine: {device: string}}} Recipe
  * @typedef {{id: string, job_id: string, index: number, width: number, height: number,
  *   seed: number, prompt: string, model: string, duration_seconds: number, format: string,
  *   size_bytes: number, recipe: Recipe, created_at: string, url: string,
