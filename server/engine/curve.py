@@ -16,9 +16,6 @@ MOST_ROWS = 16  # of one forward; beyond, no device gains and every cancel waits
 _SAMPLES = 3
 # Below this gain a larger forward only makes everyone wait for everyone.
 _WORTH = 0.97
-# The average picture may be this much later than one after the other would be: what the last ones
-# gain is far more, and decoding beside the ticks more than makes up for it.
-_BEARABLE = 1.05
 _LOOK_AGAIN = 64  # one tick in so many is in a size that was not measured for long
 _NEWS = 0.2  # a settled time that changes by less need not be kept anew
 _LIMIT_SECONDS = 300.0
@@ -69,7 +66,7 @@ class RowCurve:
             return min(known, key=lambda count: self._measured_at.get(sizes[count - 1], 0))
         ends = {count: self._completions(sizes, count, len(rows)) for count in known}
         # One after the other is the measure of what is allowed.
-        bearable = ends[known[0]].mean * _BEARABLE
+        bearable = ends[known[0]].mean
         allowed = [count for count in known if ends[count].mean <= bearable]
         return min(allowed, key=lambda count: (ends[count].last, ends[count].mean))
 
