@@ -156,3 +156,85 @@ class AlreadyServingError(AppError):
     """Another Greenroom process owns this data folder or database."""
 
     code, title = "already-serving", "Another server uses this data"
+
+
+class ProviderError(AppError):
+    """A remote service did not make the picture.
+
+    Attributes:
+        moves_on: whether the next member of a chain may be asked instead.
+        may_have_billed: whether the service may have drawn, and charged, all the same; such a
+            call is never sent again by itself.
+        retry_after_seconds: when the service asked to be called again, if it said so.
+    """
+
+    code, title = "provider-failed", "The remote service failed"
+    moves_on = True
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        parameter: str | None = None,
+        may_have_billed: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(detail, parameter=parameter)
+        self.may_have_billed = may_have_billed
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderUnreachableError(ProviderError):
+    """No connection, a cut one, no answer in time, or a fault on the service's side."""
+
+    code, title = "provider-unreachable", "The remote service does not answer"
+
+
+class ProviderKeyError(ProviderError):
+    """The key is missing, wrong, or not allowed to do this."""
+
+    code, title = "provider-key", "The remote service does not accept the key"
+
+
+class ProviderQuotaError(ProviderError):
+    """The account has no money or no quota left; waiting a little does not help."""
+
+    code, title = "provider-quota", "The remote account has nothing left"
+
+
+class ProviderRateLimitedError(ProviderError):
+    """Too many calls; it may be tried again after a while."""
+
+    code, title = "provider-rate-limited", "The remote service asks to wait"
+
+
+class ProviderModelGoneError(ProviderError):
+    """The service does not offer this model, or no longer."""
+
+    code, title = "provider-model-gone", "The remote service has no such model"
+
+
+class ProviderAnswerError(ProviderError):
+    """The answer is not what the service documents."""
+
+    code, title = "provider-answer", "The remote service's answer makes no sense"
+
+
+class ProviderRequestError(ProviderError):
+    """The service says that the request is wrong."""
+
+    code, title = "provider-request", "The remote service refuses the request"
+    moves_on = False
+
+
+class ProviderRefusedError(ProviderError):
+    """The service will not draw this; the detail keeps its own reason."""
+
+    code, title = "provider-refused", "The remote service declines to draw this"
+    moves_on = False
+
+
+class BudgetExceededError(AppError):
+    """The key's budget does not cover what this would cost."""
+
+    code, title = "budget-exceeded", "The budget is used up"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from server.domain.errors import AppError
 from server.domain.images import ImageFormat
+from server.domain.money import Money
 from server.domain.recipes import Recipe
 
 
@@ -38,7 +39,9 @@ class Preview:
 class Picture:
     """Picture `index` is done: the encoded file with its recipe inside, and how long it took.
 
-    Pictures that are drawn together share the device's time; `device_seconds` is this one's part.
+    Pictures that are drawn together share the device's time; `device_seconds` is this one's part,
+    0 for a remote service. `cost` is what a remote service charged, or by its price list should
+    have; None for the local engine, and where it is not known.
     """
 
     index: int
@@ -49,6 +52,7 @@ class Picture:
     recipe: Recipe
     duration_seconds: float  # from Started to the last byte
     device_seconds: float
+    cost: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 from server.domain.events import Event
 from server.domain.images import ResolvedRequest
 from server.domain.models import ModelInfo
+from server.domain.money import Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,14 @@ class Refusal:
 class Estimate:
     """Seconds of work for the whole request; None where nothing was measured yet.
 
-    Waiting is the dispatcher's to say. `flops` is the work that fairness is counted in.
+    Waiting is the dispatcher's to say. `flops` is the work that fairness is counted in, 0 for a
+    remote service. `cost` is what the service's price list says; None where it is not known, and
+    for the local engine, whose seconds have a price in the settings.
     """
 
     seconds: float | None
     flops: float
+    cost: Money | None = None
 
 
 class Provider(Protocol):
@@ -50,5 +54,8 @@ class Provider(Protocol):
 
         Raises:
             WorkerDiedError: the process that drew is gone; safe to run again.
+
+        A remote service's failure is an event like any other: `Failed` with a `ProviderError`.
+        Pictures that came before it stay.
         """
         ...
