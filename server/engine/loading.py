@@ -54,18 +54,17 @@ def dtype_of(device: torch.device) -> torch.dtype:
 
 
 def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
-    """Return `model`, on its device.
+    """Return `model` in main memory, ready to be brought to `device`.
 
     Raises:
         ModelUnavailableError: its files are not what the registry says.
-        torch.OutOfMemoryError: the device is too full for it.
+        torch.OutOfMemoryError: main memory is too full for it.
     """
     pipeline = _named(model, lambda: open_pipeline(model, dtype_of(device)))
     _check_task(model, pipeline)
     for part in model.source.parts:
         _named(model, functools.partial(_apply, pipeline, part))
-    pipeline.to(device)
-    return _family(model, pipeline)
+    return _family(model, pipeline, device)
 
 
 def _named(model: EngineModel, work: Callable[[], T]) -> T:
@@ -148,7 +147,9 @@ def _apply(pipeline: DiffusionPipeline, part: ModelPart) -> None:
     pipeline.unload_lora_weights()  # the weights stay fused
 
 
-def _family(model: EngineModel, pipeline: DiffusionPipeline) -> FamilyPipeline:
+def _family(
+    model: EngineModel, pipeline: DiffusionPipeline, device: torch.device
+) -> FamilyPipeline:
     if model.family is Family.FLUX:
-        return FluxFamily(pipeline, model.scheduler, model.task)
-    return SdxlFamily(pipeline, model.scheduler)
+        return FluxFamily(pipeline, model.scheduler, model.task, device)
+    return SdxlFamily(pipeline, model.scheduler, device)

@@ -14,6 +14,7 @@ import transformers
 from server.engine import memory
 from server.engine.adapters.shelves import Shelves, budget_bytes
 from server.engine.admission import admissible
+from server.engine.chores import Chores
 from server.engine.curve import Curves
 from server.engine.drawing import Drawing, Waiting, engine_of
 from server.engine.families.base import Pictures
@@ -27,6 +28,7 @@ from server.engine.messages import (
     Draw,
     DrawProgress,
     DrawStarted,
+    Limits,
     Measured,
     Ready,
     Sources,
@@ -36,7 +38,9 @@ from server.engine.messages import Residents as ResidentsMessage
 from server.engine.order import in_turn
 from server.engine.outbox import Outbox
 from server.engine.pace import Pace
-from server.engine.residents import Load, Residents
+from server.engine.residents import Budgets, InMemory, Load, Residents, main_memory_for
+
+_CHORE_SECONDS = 0.2  # between two looks whether a chore can be done now
 
 
 def serve(inbox: Inbox, outbox: Outbox, device_name: str) -> None:
@@ -73,12 +77,11 @@ class Loop:
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
-        self._residents = Residents(
-            device,
-            lambda models, loading: outbox.put(ResidentsMessage(models=models, loading=loading)),
-            load,
-            self._let_go,
-        )
+        self._device = device
+        self._held: tuple[str, ...] = ()
+        self._residents = Residents(device, self._tell_residents, load, self._let_go)
+        self._limits: Limits | None = None
+        self._chores = Chores(self._residents, outbox)
         self._shelves = Shelves(budget_bytes(memory.free_bytes(torch.device("cpu"))))
         self._curves = Curves(
             hardware(device),
@@ -100,7 +103,7 @@ class Loop:
     @property
     def has_work(self) -> bool:
         """Whether a tick would do something without waiting for news."""
-        return bool(self._rows) or any(one.is_ready for one in self._waiting)
+        return bool(self._rows) or any(self._may_begin(one) for one in self._waiting)
 
     def tick(self) -> None:
         """Take in what was asked, begin what may begin, and take one step of what is next."""
@@ -109,6 +112,7 @@ class Loop:
         self._finish_what_lacked_room()
         self._waiting = [one for one in self._waiting if self._inbox.is_wanted(one.message.draw)]
         self._rows = [row for row in self._rows if self._inbox.is_wanted(row.draw)]
+        self._chores.do({row.message.model.id for row in self._rows})
         self._begin_what_may()
         if self._rows:
             self._step()
@@ -120,7 +124,10 @@ class Loop:
         if not self.has_work:
             self._pace.settle()
             self._inbox.idle()
-            self._inbox.wait()
+            self._inbox.wait(_CHORE_SECONDS if self._chores else self._residents.expire())
+        self._keep_limits()
+        for chore in self._inbox.take_chores():
+            self._chores.add(chore)
         for message in self._inbox.take():
             pictures = self._pictures(message)
             now = time.monotonic()
@@ -139,17 +146,64 @@ class Loop:
     def _begin_what_may(self) -> None:
         self._read_adapters()
         chosen = admissible(
-            [one for one in self._waiting if one.is_ready],
+            [one for one in self._waiting if self._may_begin(one)],
             holds=self._residents.holds,
             is_busy=bool(self._rows),
             now=time.monotonic(),
         )
+        if self._chores.wants_quiet:
+            chosen = []
+        self._tell_held()
         for one in chosen:
             self._waiting.remove(one)
             if one.index == 0:
                 self._outbox.put(Taken(draw=one.message.draw))
             begin = functools.partial(self._begin, one)
             self._last_words.guarded(one.message, one.index, begin)
+
+    def _may_begin(self, one: Waiting) -> bool:
+        """Whether all of it has come, and it would fit beside what others were lent."""
+        return one.is_ready and not self._is_held(one)
+
+    def _is_held(self, one: Waiting) -> bool:
+        if not self._residents.memory.promised_bytes:
+            return False
+        pixels = one.message.request.width * one.message.request.height
+        return not self._residents.could_hold(one.message.model, pixels=pixels)
+
+    def _keep_limits(self) -> None:
+        """Have the budgets that the server wants."""
+        limits = self._inbox.limits
+        if limits is None or limits is self._limits:
+            return
+        self._limits = limits
+        main = limits.main_bytes
+        self._residents.use_budgets(
+            Budgets(
+                device_bytes=limits.device_bytes,
+                main_bytes=main_memory_for(self._device) if main is None else main,
+                keep_alive_seconds=limits.keep_alive_seconds,
+            )
+        )
+
+    def _tell_residents(self, now: InMemory) -> None:
+        self._outbox.put(
+            ResidentsMessage(
+                models=now.models,
+                loading=now.loading,
+                beside=now.beside,
+                held=self._held,
+                free_bytes=now.free_bytes,
+                lent_bytes=now.lent_bytes,
+            )
+        )
+
+    def _tell_held(self) -> None:
+        """Let the server know whose pictures wait for what was lent."""
+        held = {one.message.model.id for one in self._waiting if self._is_held(one)}
+        if held != set(self._held):
+            self._held = tuple(sorted(held))
+            self._residents.tell()
 
     def _read_adapters(self) -> None:
         """Let the adapters of who waits be read elsewhere, if somebody else would wait for it."""
@@ -165,7 +219,7 @@ class Loop:
     def _begin(self, one: Waiting) -> None:
         asked, model = one.message.request, one.message.model
         pictures = one.pictures.result()  # first: what cannot be read needs no model
-        family = self._residents.get(model)
+        family = self._residents.get(model, pixels=asked.width * asked.height)
         use_threads_for(family.parameter_count)
         mix = one.mix.result() if one.mix else self._shelves.mix(family, one.message.adapters)
         trajectory = self._residents.with_room(

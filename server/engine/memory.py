@@ -2,37 +2,143 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
+import gc
 import json
 import math
 import struct
-from collections.abc import Iterable
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
 
 from server.domain.models import EngineModel
-
-HEADROOM = 1.1  # of a model's weights: what loading and drawing need beside them
+from server.domain.planning import Offer, Parts
 
 _CGROUP = Path("/sys/fs/cgroup")
+# Where a single file keeps what is not the network.
+_ENCODER_KEYS = ("conditioner.", "cond_stage_model.", "text_encoders.")
+_VAE_KEYS = ("first_stage_model.", "vae.")
+
+
+class DeviceMemory:
+    """What may be taken of a device.
+
+    Args:
+        device: which.
+        held: what this process has taken of it.
+        budget_bytes: the most it may take in all; None: all there is.
+        offer: what the device can do when memory is short.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        held: Callable[[], int],
+        budget_bytes: int | None = None,
+        offer: Offer | None = None,
+    ) -> None:
+        self._device = device
+        self._held = held
+        self._budget = budget_bytes
+        self._ceiling: int | None = None  # of what we take, while others were promised a part
+        self._promised: dict[int, int] = {}
+        self.offer = offer or offer_of(device)
+
+    @property
+    def free_bytes(self) -> int:
+        """What may be taken beside what is held."""
+        limits = [limit for limit in (self._budget, self._ceiling) if limit is not None]
+        actual = free_bytes(self._device)
+        return max(0, min([actual, *(limit - self._held() for limit in limits)]))
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What could be held if all of ours were given back first."""
+        return self._held() + self.free_bytes
+
+    @property
+    def promised_bytes(self) -> int:
+        """What others may take now."""
+        return sum(self._promised.values())
+
+    def promise(self, number: int, size_bytes: int) -> None:
+        """Leave `size_bytes` of what is free to somebody else, until `take_back`."""
+        self._ceiling = self.capacity_bytes - size_bytes
+        self._promised[number] = size_bytes
+
+    def take_back(self, number: int) -> None:
+        """Count what was promised under this number as ours again."""
+        size_bytes = self._promised.pop(number, 0)
+        if self._ceiling is not None:
+            self._ceiling = self._ceiling + size_bytes if self._promised else None
+
+
+def offer_of(device: torch.device) -> Offer:
+    """Return what `device` can do when memory is short."""
+    if device.type == "cuda":
+        return Offer()
+    return Offer(streams=False, context_bytes=0)  # the device is the main memory
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return how much a new model may take on `device`."""
+    """Return what this process could still take of `device`."""
     if device.type == "cuda":
         held_unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + held_unused
     return min(_available_bytes(), _cgroup_bytes())
 
 
-def weight_bytes(model: EngineModel, dtype: torch.dtype) -> int:
-    """Return the size of a model's weights in memory, from its files' headers; 0 if unreadable."""
+@functools.lru_cache(maxsize=64)
+def parts_of(model: EngineModel, dtype: torch.dtype) -> Parts | None:
+    """Return what a model's weights take in memory, from its files' headers; None: unreadable."""
     path = Path(model.source.path)
-    files = [path] if model.source.kind == "single_file" else _weight_files(path)
+    counted = Counter[str]()
     try:
-        return sum(_values(file) for file in files) * dtype.itemsize
+        if model.source.kind == "single_file":
+            for name, count in _values(path):
+                counted[_part_of_key(name)] += count
+        else:
+            for file in _weight_files(path):
+                counted[_part_of_folder(file.parent.name)] += sum(n for _, n in _values(file))
     except (OSError, ValueError, KeyError, struct.error):
-        return 0  # loading will say what is wrong
+        return None  # loading will say what is wrong
+    if not counted["network"]:
+        return None
+    size = dtype.itemsize
+    return Parts(counted["network"] * size, counted["encoders"] * size, counted["vae"] * size, size)
+
+
+def give_back(device: torch.device, *, pipelines: bool) -> None:
+    """Return to the system what was freed, since allocators keep it.
+
+    Args:
+        device: whose memory.
+        pipelines: whether some were let go of; they hold themselves in cycles.
+    """
+    if pipelines:
+        gc.collect()  # takes a while
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if pipelines and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _part_of_folder(name: str) -> str:
+    if name.startswith("text_encoder"):
+        return "encoders"
+    return "vae" if name.startswith("vae") else "network"
+
+
+def _part_of_key(name: str) -> str:
+    if name.startswith(_ENCODER_KEYS):
+        return "encoders"
+    return "vae" if name.startswith(_VAE_KEYS) else "network"
 
 
 def _weight_files(folder: Path) -> Iterable[Path]:
@@ -45,12 +151,14 @@ def _weight_files(folder: Path) -> Iterable[Path]:
             yield file
 
 
-def _values(file: Path) -> int:
-    """Return how many numbers a .safetensors file holds: its header is length, then JSON."""
+def _values(file: Path) -> Iterator[tuple[str, int]]:
+    """Yield how many numbers each tensor of a .safetensors file holds: length, then JSON."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(min(length, 100_000_000)))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name[:2] != "__")
+    for name, entry in header.items():
+        if name[:2] != "__":
+            yield name, math.prod(entry["shape"])
 
 
 def _available_bytes() -> int:

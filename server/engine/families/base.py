@@ -20,6 +20,7 @@ from PIL import Image
 from server.domain.images import ResolvedRequest
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.mix import Mix
+from server.engine.weights import PipelineWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,11 @@ class Trajectory:
 
 class FamilyPipeline(Protocol):
     """A model in memory."""
+
+    @property
+    def weights(self) -> PipelineWeights:
+        """Where its weights are; it draws only while they are on its device."""
+        ...
 
     @property
     def parameter_count(self) -> int:

@@ -26,6 +26,7 @@ from server.engine.families.base import (
 from server.engine.families.flux_pictures import FluxPictures
 from server.engine.families.flux_references import PREFERRED_SIZES, Sizes
 from server.engine.families.prompts import PromptCache
+from server.engine.weights import PipelineWeights
 
 _MAX_SEQUENCE_LENGTH = 512  # diffusers' own default
 _DISTILLED_GUIDANCE = 3.5  # likewise
@@ -45,24 +46,27 @@ class FluxFamily:
         pipeline: DiffusionPipeline,
         scheduler: str | None = None,
         task: Task = Task.TEXT,
+        device: torch.device | None = None,
         *,
         reference_sizes: Sizes = PREFERRED_SIZES,
     ) -> None:
         """Take over a loaded pipeline.
 
         Args:
-            pipeline: on its device, in its dtype.
+            pipeline: in its dtype.
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
             task: what the checkpoint was made for.
+            device: where it shall draw, once its weights are brought there; None: where it is.
             reference_sizes: width and height that references are brought to; none: their own.
         """
+        self.weights = PipelineWeights.of(pipeline, "transformer", device)
         self._pipeline = pipeline
         self._scheduler = scheduler
         self._task = task
-        self._pictures = FluxPictures(pipeline, task, reference_sizes)
-        self._cast = Cast(pipeline, Family.FLUX, "transformer")
+        self._pictures = FluxPictures(pipeline, task, reference_sizes, self.weights.device)
+        self._cast = Cast(pipeline, Family.FLUX, "transformer", self.weights.device)
         self._prompts = PromptCache()
-        self._device: torch.device = pipeline.transformer.device
+        self._device = self.weights.device
         self._dtype: torch.dtype = pipeline.transformer.dtype
         self._places: dict[tuple[int, int, int], torch.Tensor] = {}
 
@@ -175,7 +179,7 @@ class FluxFamily:
 
     def _conditioning(self, text: str, length: int, mix: Mix) -> Conditioning:
         def encode() -> Conditioning:
-            with self._cast.reading(mix):
+            with self.weights.encoders.here(), self._cast.reading(mix):
                 embeds, pooled, _ = self._pipeline.encode_prompt(
                     prompt=text, prompt_2=None, device=self._device, max_sequence_length=length
                 )

@@ -20,24 +20,32 @@ from server.engine.families import sdxl_sizes
 from server.engine.families.base import Encoded, Pictures, Trajectory, to_pixels
 from server.engine.families.sdxl_latents import SdxlLatents
 from server.engine.families.sdxl_prompts import SdxlPrompts
+from server.engine.weights import PipelineWeights
 
 
 class SdxlFamily:
     """One SDXL checkpoint in memory."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, scheduler: str | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        scheduler: str | None = None,
+        device: torch.device | None = None,
+    ) -> None:
         """Take over a loaded pipeline.
 
         Args:
-            pipeline: on its device, in its dtype.
+            pipeline: in its dtype.
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
+            device: where it shall draw, once its weights are brought there; None: where it is.
         """
+        self.weights = PipelineWeights.of(pipeline, "unet", device)
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._cast = Cast(pipeline, Family.SDXL, "unet")
-        self._prompts = SdxlPrompts(pipeline, self._cast)
-        self._latents = SdxlLatents(pipeline)
-        self._device: torch.device = pipeline.unet.device
+        self._cast = Cast(pipeline, Family.SDXL, "unet", self.weights.device)
+        self._prompts = SdxlPrompts(pipeline, self._cast, self.weights)
+        self._latents = SdxlLatents(pipeline, self.weights.device)
+        self._device = self.weights.device
         self._dtype: torch.dtype = pipeline.unet.dtype
         # Weights distilled with guidance as an input (LCM) take it there, in a single row.
         self._guidance_channels: int | None = pipeline.unet.config.time_cond_proj_dim

@@ -31,11 +31,11 @@ class Start:
 class SdxlLatents:
     """The way into and out of one checkpoint's latents."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline) -> None:
+    def __init__(self, pipeline: StableDiffusionXLPipeline, device: torch.device) -> None:
         self._vae = pipeline.vae
         self._scale: int = pipeline.vae_scale_factor
         self._channels: int = pipeline.vae.config.latent_channels
-        self._device: torch.device = pipeline.unet.device
+        self._device = device
         self._dtype: torch.dtype = pipeline.unet.dtype
         # A network that was trained to fill reads the mask and what is kept beside the latents.
         self._fills = pipeline.unet.config.in_channels == 2 * self._channels + 1

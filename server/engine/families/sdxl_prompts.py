@@ -14,14 +14,18 @@ from server.engine.families import compel_prompts
 from server.engine.families.base import Conditioning, Encoded
 from server.engine.families.compel_prompts import TextPart
 from server.engine.families.prompts import PromptCache
+from server.engine.weights import PipelineWeights
 
 
 class SdxlPrompts:
     """The text encoders of one SDXL checkpoint, and the last prompts they read."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, cast: Cast) -> None:
+    def __init__(
+        self, pipeline: StableDiffusionXLPipeline, cast: Cast, weights: PipelineWeights
+    ) -> None:
         self._pipeline = pipeline
         self._cast = cast
+        self._weights = weights
         self._cache = PromptCache()
         pairs = (
             (pipeline.tokenizer, pipeline.text_encoder),
@@ -62,7 +66,7 @@ class SdxlPrompts:
         self, text: str, parameter: str, clip_skip: int | None, mix: Mix
     ) -> Conditioning:
         def encode() -> Conditioning:
-            with self._cast.reading(mix):
+            with self._weights.encoders.here(), self._cast.reading(mix):
                 return self._encoded(text, parameter, clip_skip)
 
         return self._cache.get((text, clip_skip, self._cast.key(mix)), encode)
@@ -71,7 +75,7 @@ class SdxlPrompts:
         phrases = parse(text, parameter)
         plain = words(phrases)
         weighed = any(phrase.weight != 1.0 for phrase in phrases)
-        device = self._pipeline.unet.device
+        device = self._weights.device
         if weighed or not all(part.fits(plain) for part in self._parts):
             encoded = compel_prompts.encode(self._parts, phrases, clip_skip)
             return Conditioning(
