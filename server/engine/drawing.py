@@ -12,6 +12,7 @@ import diffusers
 import torch
 
 from server.domain.errors import GenerationFailedError
+from server.domain.plans import RESIDENT, Plan
 from server.domain.recipes import Engine, Recipe
 from server.engine.adapters.mix import Mix
 from server.engine.curve import RowCurve
@@ -103,8 +104,8 @@ def engine_of(device: torch.device) -> Engine:
     )
 
 
-def recipe_of(message: Draw, index: int, engine: Engine) -> Recipe:
-    """Return picture `index`'s own recipe."""
+def recipe_of(message: Draw, index: int, engine: Engine, plan: Plan = RESIDENT) -> Recipe:
+    """Return picture `index`'s own recipe, drawn with `plan`."""
     asked = message.request
     return Recipe(
         model=asked.model,
@@ -134,7 +135,8 @@ def recipe_of(message: Draw, index: int, engine: Engine) -> Recipe:
         negative_crops_coords_top_left=asked.negative_crops_coords_top_left,
         negative_target_size=asked.negative_target_size,
         format=asked.format,
-        profile="exact",
+        profile=plan.profile,
+        plan=plan.name,
         engine=engine,
         created_at=datetime.now(UTC),
     )

@@ -18,6 +18,7 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from PIL import Image
 
 from server.domain.images import ResolvedRequest
+from server.domain.plans import RESIDENT, Plan
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.mix import Mix
 
@@ -115,6 +116,7 @@ class Trajectory:
         references: tokens that the network looks at (an edit checkpoint), (1, tokens, channels).
         reference_grid: their rows and columns.
         mix: the adapters that its rows are drawn with.
+        plan: how its model is held and run.
         last_step: what the last step was made of, for previews.
     """
 
@@ -134,6 +136,7 @@ class Trajectory:
     references: torch.Tensor | None = None
     reference_grid: tuple[int, int] | None = None
     mix: Mix = ()
+    plan: Plan = RESIDENT
     step_arguments: dict[str, Any] = field(default_factory=dict)
     step_index: int = 0
     last_step: LastStep | None = None
@@ -235,6 +238,7 @@ class FamilyPipeline(Protocol):
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """Return picture `index` before its first step; its seed is the request's plus index.
 
@@ -244,6 +248,7 @@ class FamilyPipeline(Protocol):
             index: of the request's pictures.
             pictures: what it gives beside words.
             mix: the adapters to draw it with.
+            plan: the one that this model was loaded with.
 
         Raises:
             RequestRefusedError: the scheduler cannot do these steps, or strength leaves none.

@@ -11,6 +11,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family, Task
+from server.domain.plans import RESIDENT, Plan
 from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
@@ -26,6 +27,7 @@ from server.engine.families.base import (
 from server.engine.families.flux_pictures import FluxPictures
 from server.engine.families.flux_references import PREFERRED_SIZES, Sizes
 from server.engine.families.prompts import PromptCache
+from server.engine.plans.tiles import decoded
 
 _MAX_SEQUENCE_LENGTH = 512  # diffusers' own default
 _DISTILLED_GUIDANCE = 3.5  # likewise
@@ -47,6 +49,7 @@ class FluxFamily:
         task: Task = Task.TEXT,
         *,
         reference_sizes: Sizes = PREFERRED_SIZES,
+        device: torch.device | None = None,
     ) -> None:
         """Take over a loaded pipeline.
 
@@ -55,14 +58,15 @@ class FluxFamily:
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
             task: what the checkpoint was made for.
             reference_sizes: width and height that references are brought to; none: their own.
+            device: where the network computes; None: where it lies.
         """
         self._pipeline = pipeline
         self._scheduler = scheduler
         self._task = task
-        self._pictures = FluxPictures(pipeline, task, reference_sizes)
-        self._cast = Cast(pipeline, Family.FLUX, "transformer")
+        self._device: torch.device = device or pipeline.transformer.device
+        self._pictures = FluxPictures(pipeline, task, reference_sizes, self._device)
+        self._cast = Cast(pipeline, Family.FLUX, "transformer", self._device)
         self._prompts = PromptCache()
-        self._device: torch.device = pipeline.transformer.device
         self._dtype: torch.dtype = pipeline.transformer.dtype
         self._places: dict[tuple[int, int, int], torch.Tensor] = {}
 
@@ -95,6 +99,7 @@ class FluxFamily:
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """See FamilyPipeline.
 
@@ -124,6 +129,7 @@ class FluxFamily:
             references=prepared.references,
             reference_grid=prepared.reference_grid,
             mix=mix,
+            plan=plan,
         )
 
     def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
@@ -159,7 +165,7 @@ class FluxFamily:
         vae = self._pipeline.vae
         latents = self._unpack(trajectory.latents, trajectory).to(vae.dtype)
         latents = latents / vae.config.scaling_factor + vae.config.shift_factor
-        return to_pixels(vae.decode(latents, return_dict=False)[0])
+        return to_pixels(decoded(vae, latents, tiled=trajectory.plan.decode == "tiled"))
 
     def preview(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""

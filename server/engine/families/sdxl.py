@@ -12,6 +12,7 @@ from diffusers import SchedulerMixin, StableDiffusionXLPipeline
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family
+from server.domain.plans import RESIDENT, Plan
 from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
@@ -25,19 +26,26 @@ from server.engine.families.sdxl_prompts import SdxlPrompts
 class SdxlFamily:
     """One SDXL checkpoint in memory."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, scheduler: str | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        scheduler: str | None = None,
+        *,
+        device: torch.device | None = None,
+    ) -> None:
         """Take over a loaded pipeline.
 
         Args:
             pipeline: on its device, in its dtype.
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
+            device: where the network computes; None: where it lies.
         """
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._cast = Cast(pipeline, Family.SDXL, "unet")
+        self._device: torch.device = device or pipeline.unet.device
+        self._cast = Cast(pipeline, Family.SDXL, "unet", self._device)
         self._prompts = SdxlPrompts(pipeline, self._cast)
-        self._latents = SdxlLatents(pipeline)
-        self._device: torch.device = pipeline.unet.device
+        self._latents = SdxlLatents(pipeline, self._device)
         self._dtype: torch.dtype = pipeline.unet.dtype
         # Weights distilled with guidance as an input (LCM) take it there, in a single row.
         self._guidance_channels: int | None = pipeline.unet.config.time_cond_proj_dim
@@ -64,6 +72,7 @@ class SdxlFamily:
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """See FamilyPipeline."""
         scheduler = schedulers.build(
@@ -90,6 +99,7 @@ class SdxlFamily:
             blend=start.blend,
             beside=start.beside,
             mix=mix,
+            plan=plan,
             step_arguments=schedulers.step_arguments(scheduler, generator),
         )
 
@@ -124,7 +134,8 @@ class SdxlFamily:
 
     def decode(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
-        return to_pixels(self._latents.decoded(trajectory.latents))
+        tiled = trajectory.plan.decode == "tiled"
+        return to_pixels(self._latents.decoded(trajectory.latents, tiled=tiled))
 
     def preview(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
