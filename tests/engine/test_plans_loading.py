@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -100,14 +99,6 @@ def test_a_streamed_network_has_no_block_cache_and_no_four_bits() -> None:
     assert four is not None
     assert "cannot be streamed" in four
     assert why_not(Plan(offload="group"), Family.FLUX, CPU) is None
-
-
-def test_quantising_says_nothing_of_compiled_parts_for_other_builds(
-    models: dict[str, EngineModel], caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO):
-        load(models["tiny"], CPU, INT8)
-    assert "Failed to load" not in caplog.text
 
 
 def test_the_recipe_says_which_plan_drew_the_picture(models: dict[str, EngineModel]) -> None:

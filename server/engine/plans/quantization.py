@@ -7,9 +7,6 @@ an error there reaches every token. Convolutions stay, too.
 from __future__ import annotations
 
 import importlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,8 +17,6 @@ from server.domain.plans import Weights
 _BLOCKS = "transformer_blocks"  # part of the path of a layer in SDXL's as in FLUX.1's blocks
 _MODULATION = ".norm"
 _ALIGNMENT = 16  # 8-bit matrix units take multiples of it
-# They say which of their compiled parts they did without.
-_NOISY_AT_IMPORT = ("torchao", "torch.utils._pytree")
 
 
 def is_quantised(layer: nn.Module, path: str) -> bool:
@@ -50,7 +45,7 @@ def quantise(network: nn.Module, weights: Weights, device: torch.device) -> None
     if weights == "nf4":
         _to_four_bits(network, device)
     elif weights != "full":
-        ao = _torchao()
+        ao: Any = importlib.import_module("torchao.quantization")
         ao.quantize_(network, _config(ao, weights), is_quantised, device=device)
 
 
@@ -77,22 +72,3 @@ def _to_four_bits(network: nn.Module, device: torch.device) -> None:
             )
             small.bias = layer.bias
             network.set_submodule(path, small.to(device))  # the move is what quantises
-
-
-def _torchao() -> Any:  # noqa: ANN401 - torchao is an extra
-    with _quiet():
-        return importlib.import_module("torchao.quantization")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Say nothing of compiled parts that this build of torch has no use for."""
-    loggers = [logging.getLogger(name) for name in _NOISY_AT_IMPORT]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
