@@ -68,6 +68,12 @@ def generate(
             help="NAME or NAME:WEIGHT of an adapter to draw with, such as ink:0.8; up to 8 times."
         ),
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="What the picture may give up, if the model offers it: exact, memory or fast."
+        ),
+    ] = None,
     clip_skip: Annotated[
         int | None, typer.Option(help="SDXL: leave out this many of the last text layers.")
     ] = None,
@@ -128,6 +134,7 @@ def generate(
         "strength": strength,
         "outpaint": sides("--outpaint", outpaint),
         "adapters": [typed_adapter("--adapter", each) for each in adapter] if adapter else None,
+        "profile": profile,
         "clip_skip": clip_skip,
         "guidance_rescale": guidance_rescale,
         "original_size": pair("--original-size", original_size),

@@ -50,6 +50,18 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+class Profile(StrEnum):
+    """What a picture may give up. Only EXACT is used unless the model or the request allows more.
+
+    EXACT: the reference picture, wherever the weights wait. MEMORY: 8 or 4 bits a weight, decoding
+    in tiles. FAST: 8-bit arithmetic, and blocks that hardly change are not computed again.
+    """
+
+    EXACT = "exact"
+    MEMORY = "memory"
+    FAST = "fast"
+
+
 class Outpaint(Frozen):
     """How far to widen a picture: each side as a part of the picture's own width or height."""
 
@@ -139,6 +151,11 @@ class ImageRequest(Frozen):
     negative_original_size: Pair | None = None
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
+    profile: Profile | None = Field(
+        default=None,
+        description="What the picture may give up for less memory or more speed, if the model "
+        "offers it",
+    )
     priority: Priority = Priority.NORMAL
     deadline_seconds: float | None = Field(default=None, gt=0, le=86_400)
     format: ImageFormat = ImageFormat.PNG
@@ -177,4 +194,5 @@ class ResolvedRequest(Frozen):
     negative_original_size: Pair | None = None
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
+    profile: Profile = Profile.EXACT
     format: ImageFormat

@@ -22,7 +22,10 @@ _SIZE: Mapping[Weights, float] = MappingProxyType(
 _SLACK = 1.25
 CUDA_CONTEXT_BYTES = 600 * MIB
 _TILE_AREA = 0.25  # of 1024 x 1024, which a tile of 512 x 512 has
-_STREAMED = 0.06  # of a network that is streamed, what is on the device at once
+# Of what is streamed, the part that is on the device at once: two blocks of a network (FLUX has 57
+# alike, SDXL few and large ones), a layer of a text encoder.
+_STREAMED: Mapping[Family, float] = MappingProxyType({Family.SDXL: 0.6, Family.FLUX: 0.06})
+_STREAMED_ENCODERS = 0.06
 MEGAPIXEL = 1024 * 1024
 _BF16 = 2
 
@@ -94,9 +97,9 @@ def needed_bytes(plan: Plan, parts: Parts, family: Family, *, pixels: int = MEGA
     acts, area = ACTIVATIONS[family], pixels / MEGAPIXEL
     network = parts.network * _SIZE[plan.weights]
     if plan.offload == "group":
-        network *= _STREAMED
+        network *= _STREAMED[family]
     encoders = parts.encoders if plan.encoders == "resident" else 0
-    reading = {"resident": 0.0, "evicted": 1.0, "streamed": _STREAMED}[plan.encoders]
+    reading = {"resident": 0.0, "evicted": 1.0, "streamed": _STREAMED_ENCODERS}[plan.encoders]
     real = REAL_PARTS[family]
     forward = acts.row * acts.rows * area * _width(parts.network, real.network, parts.itemsize)
     tile = min(area, _TILE_AREA) if plan.decode == "tiled" else area

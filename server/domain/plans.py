@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
-from server.domain.images import Frozen
+from server.domain.images import Frozen, Profile
 
-
-class Profile(StrEnum):
-    """What a picture may give up. Only EXACT is used unless the model or the request allows more.
-
-    EXACT: the reference picture, wherever the weights wait. MEMORY: 8 or 4 bits a weight, decoding
-    in tiles. FAST: 8-bit arithmetic, and blocks that hardly change are not computed again.
-    """
-
-    EXACT = "exact"
-    MEMORY = "memory"
-    FAST = "fast"
-
+__all__ = ["RESIDENT", "Plan", "Profile", "Weights"]
 
 Weights = Literal["full", "int8", "fp8", "nf4"]
 Encoders = Literal["resident", "evicted", "streamed"]

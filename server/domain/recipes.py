@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.domain.images import DrawnAdapter, Frozen, ImageFormat, ModelId, Outpaint, Pair
+from server.domain.images import DrawnAdapter, Frozen, ImageFormat, ModelId, Outpaint, Pair, Profile
 
 RECIPE_KEYWORD = "greenroom"  # PNG text chunk and EXIF prefix that hold the JSON
 A1111_KEYWORD = "parameters"
@@ -56,7 +56,10 @@ class Recipe(Frozen):
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
     format: ImageFormat
-    profile: Literal["exact"]
+    profile: Profile
+    plan: str | None = Field(
+        default=None, description="How the model was held and run; absent in older recipes"
+    )
     engine: Engine
     created_at: datetime
 

@@ -7,7 +7,14 @@ from types import MappingProxyType
 
 from server.domain.adapters import StoredAdapter, drawn_adapters, with_tags_read
 from server.domain.errors import RequestRefusedError
-from server.domain.images import AdapterRef, ImageRequest, Outpaint, Pair, ResolvedRequest
+from server.domain.images import (
+    AdapterRef,
+    ImageRequest,
+    Outpaint,
+    Pair,
+    Profile,
+    ResolvedRequest,
+)
 from server.domain.models import Family, ModelInfo, ParameterInfo, ParameterValue, Style, Task
 from server.domain.prompt_weights import parse
 from server.domain.sizes import SourcePixels, check_mask, size_of
@@ -36,6 +43,7 @@ OPTIONAL_PARAMETERS = (
     "outpaint",
     "references",
     "adapters",
+    "profile",
 )
 _LISTS = ("images", "adapters")  # types whose maximum is how many
 _FULL_STRENGTH = 1.0
@@ -84,6 +92,7 @@ def resolve(
             "prompt": prompt,
             "negative_prompt": negative_prompt,
             "strength": _strength(request, model),
+            "profile": values["profile"] or Profile.EXACT,
             "references": request.references,
             "adapters": drawn_adapters(request.adapters, model, adapters),
             "width": width,
@@ -142,6 +151,8 @@ def _value(request: ImageRequest, model: ModelInfo, name: str) -> Asked | None:
     declared = model.parameter(name)
     if asked is None or asked == ():
         return None if declared is None else declared.default
+    if declared is None and asked is Profile.EXACT:
+        return None  # what every model does
     if declared is None:
         taken = ", ".join(p.name for p in model.parameters)
         raise RequestRefusedError(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import diffusers
 import torch
 import transformers
 
+from server.domain.errors import GpuMemoryError
+from server.domain.plans import Profile
 from server.engine import memory
 from server.engine.adapters.shelves import Shelves, budget_bytes
 from server.engine.admission import admissible
 from server.engine.chores import Chores
 from server.engine.curve import Curves
 from server.engine.drawing import Drawing, Waiting, engine_of
-from server.engine.families.base import Pictures
+from server.engine.families.base import Pictures, Trajectory
 from server.engine.finishing import Finishing
 from server.engine.forward import Forward
 from server.engine.hardware import hardware, use_threads_for
@@ -90,7 +92,7 @@ class Loop:
         )
         self._pace = Pace(device)
         self._last_words = LastWords(inbox, outbox)
-        self._forward = Forward(self._residents, self._last_words, self._let_go)
+        self._forward = Forward(self._residents, self._last_words, self._let_go, self._begin_anew)
         self._finishing = Finishing(device, engine_of(device), inbox, outbox, self._last_words)
         self._waiting: list[Waiting] = []
         self._rows: list[Drawing] = []
@@ -147,7 +149,7 @@ class Loop:
         self._read_adapters()
         chosen = admissible(
             [one for one in self._waiting if self._may_begin(one)],
-            holds=self._residents.holds,
+            holds=self._holds,
             is_busy=bool(self._rows),
             now=time.monotonic(),
         )
@@ -165,11 +167,16 @@ class Loop:
         """Whether all of it has come, and it would fit beside what others were lent."""
         return one.is_ready and not self._is_held(one)
 
+    def _holds(self, one: Waiting) -> bool:
+        return self._residents.holds(one.message.model, one.message.request.profile)
+
     def _is_held(self, one: Waiting) -> bool:
         if not self._residents.memory.promised_bytes:
             return False
         pixels = one.message.request.width * one.message.request.height
-        return not self._residents.could_hold(one.message.model, pixels=pixels)
+        return not self._residents.could_hold(
+            one.message.model, pixels=pixels, profile=one.message.request.profile
+        )
 
     def _keep_limits(self) -> None:
         """Have the budgets that the server wants."""
@@ -210,29 +217,36 @@ class Loop:
         for one in self._waiting:
             message = one.message
             if message.adapters and one.mix is None and self._rows:
-                if not self._residents.holds(message.model):
+                if not self._residents.holds(message.model, message.request.profile):
                     continue  # its loading will be longer
-                family = self._residents.get(message.model)
+                family = self._residents.get(message.model, profile=message.request.profile).family
                 read = functools.partial(self._shelves.mix, family, message.adapters)
                 one.mix = self._finishing.read_adapters(read)
 
     def _begin(self, one: Waiting) -> None:
         asked, model = one.message.request, one.message.model
         pictures = one.pictures.result()  # first: what cannot be read needs no model
-        family = self._residents.get(model, pixels=asked.width * asked.height)
+        pixels = asked.width * asked.height
+        kept = self._residents.get(
+            model, pixels=pixels, profile=asked.profile, is_short=one.is_short
+        )
+        family, plan = kept.family, kept.plan
         use_threads_for(family.parameter_count)
         mix = one.mix.result() if one.mix else self._shelves.mix(family, one.message.adapters)
         trajectory = self._residents.with_room(
-            model.id,
-            lambda: family.prepare(asked, family.encode(asked, mix), one.index, pictures, mix),
+            kept,
+            lambda: family.prepare(
+                asked, family.encode(asked, mix), one.index, pictures, mix, plan=plan
+            ),
+            asked,
         )
         now = time.monotonic()
         row = Drawing(
             message=one.message,
             index=one.index,
-            family=family,
+            kept=kept,
             trajectory=trajectory,
-            curve=self._curves.of(model, str(trajectory.bucket)),
+            curve=self._curves.of(model, _shapes(trajectory)),
             arrived_at=one.arrived_at,
             started_at=now,
             previewed_at=now,
@@ -264,7 +278,8 @@ class Loop:
             row.device_seconds += seconds * row.rows / rows
         if is_whole:
             first = taken[0]
-            self._curves.learn(first.message.model, str(first.trajectory.bucket), rows, seconds)
+            shapes = _shapes(first.trajectory)
+            self._curves.learn(first.message.model, shapes, rows, seconds)
 
     def _tell(self, row: Drawing) -> None:
         self._outbox.put(
@@ -291,8 +306,38 @@ class Loop:
 
     def _finish_what_lacked_room(self) -> None:
         while (row := self._finishing.without_room()) is not None:
-            with_room = functools.partial(self._residents.with_room, row.message.model.id)
-            self._finishing.decode_here(row, with_room)
+            self._finishing.decode_here(row, functools.partial(self._with_room, row))
+
+    def _with_room(self, row: Drawing, decode: Callable[[], None]) -> None:
+        """Decode, in tiles if there is no memory for more and the picture may give that up."""
+        asked = row.message.request
+        self._residents.have_here(row.kept)
+        try:
+            self._residents.with_room(row.kept, decode, asked)
+        except GpuMemoryError:
+            plan = row.trajectory.plan
+            if asked.profile is not Profile.MEMORY or plan.decode == "tiled":
+                raise
+            row.trajectory.plan = plan.model_copy(
+                update={"profile": Profile.MEMORY, "decode": "tiled"}
+            )
+            self._residents.with_room(row.kept, decode, asked)
+
+    def _begin_anew(self, row: Drawing) -> bool:
+        """Let a picture that does not fit in full begin again in fewer bits, if it may."""
+        asked = row.message.request
+        if asked.profile is not Profile.MEMORY or row.kept.plan.weights != "full":
+            return False
+        pictures = self._pictures(row.message)
+        again = Waiting(row.message, row.index, row.arrived_at, pictures, is_short=True)
+        self._waiting.append(again)
+        return True
+
+
+def _shapes(trajectory: Trajectory) -> str:
+    """Return what a row's time depends on, beside the model and the device."""
+    weights = trajectory.plan.weights
+    return f"{trajectory.bucket}" if weights == "full" else f"{trajectory.bucket} {weights}"
 
 
 def _no_bars() -> None:

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import torch
 
-from server.domain.models import EngineModel
+from server.domain.models import EngineModel, Family
 from server.domain.planning import Offer, Parts
+from server.domain.plans import Plan, Weights
+from server.engine.plans.possible import why_not
 
 _CGROUP = Path("/sys/fs/cgroup")
 # Where a single file keeps what is not the network.
@@ -80,9 +82,12 @@ class DeviceMemory:
 
 def offer_of(device: torch.device) -> Offer:
     """Return what `device` can do when memory is short."""
+    kinds: tuple[Weights, ...] = ("int8", "fp8", "nf4")
+    can = [kind for kind in kinds if why_not(Plan(weights=kind), Family.FLUX, device) is None]
+    weights: frozenset[Weights] = frozenset({"full", *can})
     if device.type == "cuda":
-        return Offer()
-    return Offer(streams=False, context_bytes=0)  # the device is the main memory
+        return Offer(weights=weights)
+    return Offer(weights, streams=False, context_bytes=0)  # the device is the main memory
 
 
 def free_bytes(device: torch.device) -> int:

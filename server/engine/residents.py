@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 
 from server.domain.errors import GpuMemoryError
+from server.domain.images import ResolvedRequest
 from server.domain.models import EngineModel
-from server.domain.planning import GIB, MEGAPIXEL, Parts, choose, needed_bytes, smallest
-from server.domain.plans import RESIDENT, Plan
+from server.domain.planning import MEGAPIXEL
+from server.domain.plans import Plan, Profile
 from server.engine import memory
 from server.engine.families.base import FamilyPipeline
-from server.engine.loading import dtype_of, is_out_of_memory, load
+from server.engine.kept import Kept, Key
+from server.engine.loading import is_out_of_memory, load
 from server.engine.memory import DeviceMemory
+from server.engine.planner import Planner
 from server.engine.worth import Worth, least_valuable
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Load = Callable[[EngineModel, torch.device], FamilyPipeline]
+Load = Callable[[EngineModel, torch.device, Plan], FamilyPipeline]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +66,6 @@ class InMemory:
     lent_bytes: int
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A model in memory, on the device or waiting beside it."""
-
-    model: EngineModel
-    family: FamilyPipeline
-    parts: Parts | None
-    plan: Plan
-    worth: Worth
-
-    @property
-    def is_here(self) -> bool:
-        return self.family.weights.is_here
-
-
 class Residents:
     """Keeps models as long as there is room: the least valuable leaves first.
 
@@ -110,70 +98,95 @@ class Residents:
         self._load = load
         self._let_go = let_go
         self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[Key, Kept] = {}
         self.use_budgets(budgets)
 
     def use_budgets(self, budgets: Budgets) -> None:
         """Have other budgets from now on."""
         self._budgets = budgets
         self.memory = DeviceMemory(self._device, self._held_bytes, budgets.device_bytes)
+        self.planner = Planner(self._device, self.memory)
 
-    def get(self, model: EngineModel, *, pixels: int = MEGAPIXEL) -> FamilyPipeline:
+    def get(
+        self,
+        model: EngineModel,
+        *,
+        pixels: int = MEGAPIXEL,
+        profile: Profile = Profile.EXACT,
+        is_short: bool = False,
+    ) -> Kept:
         """Return `model` on the device, loading it if it is new or its files have changed.
 
         Args:
             model: what the registry says of it.
             pixels: of the picture to draw.
+            profile: what the picture may give up; see `Planner.plan`.
+            is_short: there was no memory for it in full: only fewer bits will do.
 
         Raises:
             ModelUnavailableError: it cannot be loaded.
             GpuMemoryError: not even with all others evicted.
         """
-        if model.id in self._kept and self._kept[model.id].model != model:
-            self._leave([model.id], for_good=True)
-        kept = self._kept.get(model.id)
+        stale = [key for key in self._keys_of(model.id) if self._kept[key].model != model]
+        if stale:
+            self._leave(stale, for_good=True)
+        kept = self._suiting(model, profile, is_short=is_short)
         if kept is None or not kept.is_here:
-            self._changed(loading=model.id)
+            self.tell(loading=model.id)
             try:
-                kept = self._load_new(model, pixels) if kept is None else self._bring(kept, pixels)
+                plan = self.planner.plan(model, profile, pixels, is_short=is_short)
+                kept = self._brought(model, kept, plan, pixels)
             finally:
-                self._changed()
+                self.tell()
         kept.worth.use(self._clock())
-        return kept.family
+        return kept
 
-    def holds(self, model: EngineModel) -> bool:
+    def have_here(self, kept: Kept) -> None:
+        """Bring a model back that had to leave while a picture is drawn with it.
+
+        Raises:
+            GpuMemoryError: it does not fit any more.
+        """
+        if not kept.is_here:
+            self._let_go()
+            self.free(kept.size_bytes, sparing=[kept.model.id])
+            self.with_room(kept, kept.family.weights.bring)
+
+    def holds(self, model: EngineModel, profile: Profile = Profile.EXACT) -> bool:
         """Return whether `model` is on the device as its files are now."""
-        kept = self._kept.get(model.id)
-        return kept is not None and kept.model == model and kept.is_here
+        kept = self._suiting(model, profile)
+        return kept is not None and kept.is_here
 
-    def could_hold(self, model: EngineModel, *, pixels: int = MEGAPIXEL) -> bool:
+    def could_hold(
+        self, model: EngineModel, *, pixels: int = MEGAPIXEL, profile: Profile = Profile.EXACT
+    ) -> bool:
         """Return whether `model` would fit if all others left."""
-        if self.holds(model):
-            return True
         try:
-            self._plan(model, memory.parts_of(model, dtype_of(self._device)), pixels)
+            return self.holds(model, profile) or bool(self.planner.plan(model, profile, pixels))
         except GpuMemoryError:
             return False
-        return True
 
-    def plan_of(self, model_id: str) -> Plan:
-        """Return how a model in memory is held."""
-        return self._kept[model_id].plan
-
-    def with_room(self, model_id: str, work: Callable[[], T]) -> T:
+    def with_room(
+        self, kept: Kept | None, work: Callable[[], T], asked: ResolvedRequest | None = None
+    ) -> T:
         """Do `work` for a model; when memory runs out, find some and do it again.
+
+        Args:
+            kept: the model; None: it is being loaded.
+            work: may be done several times.
+            asked: for which picture.
 
         Raises:
             GpuMemoryError: there is not enough memory even so.
         """
-        ways: tuple[Callable[[str], bool], ...] = (
+        ways: tuple[Callable[[Kept | None], bool], ...] = (
             lambda _: True,
             self._others_leave,
             self._encoders_leave,
             self._stream,
         )
         for found_some in ways:
-            if not found_some(model_id):
+            if not found_some(kept):
                 continue
             try:
                 return work()
@@ -181,16 +194,24 @@ class Residents:
                 if not is_out_of_memory(error):
                     raise
                 # Out of this block first: the traceback holds on to the tensors of the attempt.
-        raise GpuMemoryError(
-            f"{self._device} has too little memory for this picture with model '{model_id}'; "
-            "a smaller picture needs less"
+        raise GpuMemoryError(self._what_would_help(kept, asked))
+
+    def _what_would_help(self, kept: Kept | None, asked: ResolvedRequest | None) -> str:
+        if kept is None or asked is None:
+            return f"{self._device} has too little memory for this model"
+        pixels = asked.width * asked.height
+        advice = self.planner.advice(kept.model, kept.plan, asked.profile, pixels)
+        return (
+            f"{self._device} has too little memory for this picture with model "
+            f"'{kept.model.id}' even with plan '{kept.plan.name}': {advice}"
         )
 
     def give_up(self, model_id: str) -> None:
         """Take a model out of all memory."""
-        if model_id in self._kept:
-            self._leave([model_id], for_good=True)
-            self._changed()
+        keys = self._keys_of(model_id)
+        if keys:
+            self._leave(keys, for_good=True)
+            self.tell()
 
     def expire(self) -> float | None:
         """Give up what nobody used for long; returns the seconds until the next has to go."""
@@ -198,10 +219,11 @@ class Residents:
         if keep is None or not self._kept:
             return None
         now = self._clock()
-        gone = [name for name, kept in self._kept.items() if now - kept.worth.used_at >= keep]
-        for model_id in gone:
-            log.info("model %s was not used for %.0f s and is given up", model_id, keep)
-            self.give_up(model_id)
+        gone = [key for key, kept in self._kept.items() if now - kept.worth.used_at >= keep]
+        if gone:
+            log.info("not used for %.0f s and given up: %s", keep, ", ".join(k[0] for k in gone))
+            self._leave(gone, for_good=True)
+            self.tell()
         ends = [kept.worth.used_at + keep - now for kept in self._kept.values()]
         return min(ends, default=None)
 
@@ -210,151 +232,153 @@ class Residents:
 
         Args:
             size_bytes: on the device.
-            sparing: models that are drawn with.
+            sparing: ids of models that are drawn with.
         """
-        for model_id in self._by_value(sparing):
+        for key in self._by_value():
             if self.memory.free_bytes >= size_bytes:
                 break
-            self._leave([model_id])
-        self._changed()
+            if key[0] not in sparing and self._kept[key].is_here:
+                self._leave([key])
         return self.memory.free_bytes >= size_bytes
 
     def promise(self, number: int, size_bytes: int) -> None:
         """Leave so much of what is free to somebody else."""
         self.memory.promise(number, size_bytes)
-        self._changed()
+        self.tell()
 
     def take_back(self, number: int) -> None:
         """Count what was promised under this number as ours again."""
         self.memory.take_back(number)
-        self._changed()
+        self.tell()
 
-    def tell(self) -> None:
-        """Say again what is in memory."""
-        self._changed()
+    def tell(self, loading: str | None = None) -> None:
+        """Say what is in memory."""
+        by_use = sorted(self._kept.values(), key=lambda kept: kept.worth.used_at)
+        here = tuple(dict.fromkeys(kept.model.id for kept in by_use if kept.is_here))
+        beside = dict.fromkeys(kept.model.id for kept in by_use if kept.model.id not in here)
+        self._on_change(
+            InMemory(
+                models=here,
+                loading=loading,
+                beside=tuple(beside),
+                free_bytes=self.memory.free_bytes,
+                lent_bytes=self.memory.promised_bytes,
+            )
+        )
 
-    def _load_new(self, model: EngineModel, pixels: int) -> _Kept:
-        parts = memory.parts_of(model, dtype_of(self._device))
-        plan = self._plan(model, parts, pixels)
-        self._make_room(model, parts, plan, pixels)
+    def _suiting(
+        self, model: EngineModel, profile: Profile, *, is_short: bool = False
+    ) -> Kept | None:
+        """Return what may draw pictures of `profile` with a model, on the device first."""
+        mine = [kept for kept in self._kept.values() if kept.model == model]
+        if profile is Profile.FAST:
+            mine = [kept for kept in mine if kept.plan.profile is self._fastest(model)]
+        elif profile is Profile.MEMORY:
+            mine = [kept for kept in mine if kept.plan.profile is not Profile.FAST]
+            mine = [kept for kept in mine if not is_short or kept.plan.weights != "full"]
+        else:
+            mine = [kept for kept in mine if kept.plan.profile is Profile.EXACT]
+        return max(mine, key=lambda kept: kept.is_here, default=None)
+
+    def _fastest(self, model: EngineModel) -> Profile:
+        try:
+            return self.planner.plan(model, Profile.FAST, MEGAPIXEL).profile
+        except GpuMemoryError:
+            return Profile.FAST
+
+    def _brought(self, model: EngineModel, waiting: Kept | None, plan: Plan, pixels: int) -> Kept:
+        """Bring a model to the device, from main memory or from its files."""
         started = self._clock()
-        family = self.with_room(model.id, lambda: self._load(model, self._device))
-        weights = family.weights
-        weights.encoders.stays = plan.encoders == "resident"
-        self._keep_copy(family, is_needed=plan.encoders != "resident")
-        self.with_room(model.id, weights.bring)
-        now = self._clock()
-        kept = _Kept(model, family, parts, plan, Worth(now - started, 0, now))
-        self._kept[model.id] = kept
-        return kept
-
-    def _bring(self, kept: _Kept, pixels: int) -> _Kept:
-        """Put a model that waits in main memory on the device, with the plan that suits it now."""
-        started = self._clock()
-        kept.plan = self._plan(kept.model, kept.parts, pixels)
-        kept.family.weights.encoders.stays = kept.plan.encoders == "resident"
-        self._make_room(kept.model, kept.parts, kept.plan, pixels)
-        self.with_room(kept.model.id, kept.family.weights.bring)
+        if waiting is not None and waiting.plan.weights != plan.weights:
+            plan = waiting.plan  # other weights mean reading files
+        self._let_go()
+        self.free(self.planner.needed_bytes(model, plan, pixels), sparing=[model.id])
+        kept = waiting or self._loaded(model, plan)
+        kept.follow(plan)
+        self.with_room(kept, kept.family.weights.bring)
+        self._kept[kept.key] = kept
         kept.worth.load_seconds = self._clock() - started
         return kept
 
-    def _plan(self, model: EngineModel, parts: Parts | None, pixels: int) -> Plan:
-        """Return the plan for a model if all others leave.
+    def _loaded(self, model: EngineModel, plan: Plan) -> Kept:
+        self._free_main(self.planner.needed_bytes(model, plan, pixels=0))
+        family = self.with_room(None, lambda: self._load(model, self._device, plan))
+        kept = Kept(model, family, plan, Worth(0, 0, self._clock()))
+        size = kept.size_bytes
+        if size <= self._budgets.main_bytes and plan.weights != "nf4":  # which is made on the card
+            for key in self._by_value():
+                if self._copied_bytes() + size <= self._budgets.main_bytes:
+                    break
+                self._drop_copy(key)
+            family.weights.keep_copies()
+        return kept
 
-        Raises:
-            GpuMemoryError: not even its weights fit.
-        """
-        if parts is None:
-            return RESIDENT  # loading will say what is wrong
-        offer, capacity = self.memory.offer, self.memory.capacity_bytes
-        plan = choose(parts, model.family, capacity, offer, pixels=pixels)
-        if plan is not None:
-            return plan
-        # What a picture takes beside the weights is reckoned: it is tried.
-        last = smallest(parts, model.family, offer, pixels=pixels)
-        if needed_bytes(last, parts, model.family, pixels=0) <= capacity:
-            return last
-        need = needed_bytes(last, parts, model.family, pixels=pixels) + offer.context_bytes
-        raise GpuMemoryError(
-            f"model '{model.id}' needs about {need / GIB:.1f} GiB for this picture even with plan "
-            f"'{last.name}'; {self._device} has {capacity / GIB:.1f} GiB"
-            + (", since a training holds a part" if self.memory.promised_bytes else "")
-        )
-
-    def _make_room(self, model: EngineModel, parts: Parts | None, plan: Plan, pixels: int) -> None:
-        """Evict until the plan should fit.
-
-        Most of all for the CPU, where too much memory ends the process instead of raising.
-        """
-        self._let_go()
-        if parts is None:
-            return
-        need = needed_bytes(plan, parts, model.family, pixels=pixels)
-        self.free(need, sparing=[model.id])
-        # Files are read into main memory first.
+    def _free_main(self, size_bytes: int) -> None:
+        """Have main memory for the files of a model: copies of others go, least valuable first."""
         main = torch.device("cpu")
-        copied = [name for name in self._by_value() if self._kept[name].family.weights.has_copy]
-        while copied and memory.free_bytes(main) < parts.total:
-            self._drop_copy(self._kept[copied.pop(0)])
+        for key in self._by_value():
+            if self._device == main or memory.free_bytes(main) >= size_bytes:
+                return
+            self._drop_copy(key)
             memory.give_back(main, pipelines=True)
 
-    def _keep_copy(self, family: FamilyPipeline, *, is_needed: bool) -> None:
-        """Have the model wait in main memory later, if there is room or a plan rests on it."""
-        size = family.weights.size_bytes
-        if size > self._budgets.main_bytes:
-            if is_needed:
-                family.weights.encoders.keep_copy()
+    def _drop_copy(self, key: Key) -> None:
+        if not self._kept[key].is_here:
+            self._leave([key], for_good=True)
             return
-        for model_id in self._by_value():
-            if self._copied_bytes() + size <= self._budgets.main_bytes:
-                break
-            self._drop_copy(self._kept[model_id])
-        family.weights.keep_copies()
-
-    def _drop_copy(self, kept: _Kept) -> None:
-        if not kept.is_here:
-            self._leave([kept.model.id], for_good=True)
-        elif kept.plan.encoders == "resident":
+        kept = self._kept[key]
+        if kept.plan.encoders == "resident" and kept.plan.offload == "none":
             kept.family.weights.drop_copies()
 
-    def _others_leave(self, model_id: str) -> bool:
-        self._leave([other for other in self._kept if other != model_id])
-        self._changed()
+    def _others_leave(self, kept: Kept | None) -> bool:
+        self._leave([key for key, other in self._kept.items() if other is not kept])
+        self.tell()
         return True
 
-    def _encoders_leave(self, model_id: str) -> bool:
-        kept = self._kept.get(model_id)
-        if kept is None or not kept.family.weights.encoders.leave():
+    def _encoders_leave(self, kept: Kept | None) -> bool:
+        if kept is None or kept.plan.encoders != "resident" or not self._has_elsewhere():
             return False
-        kept.family.weights.encoders.stays = False
-        self._adopt(kept, kept.plan.model_copy(update={"encoders": "evicted"}))
+        return self._go_on(kept, kept.plan.model_copy(update={"encoders": "evicted"}))
+
+    def _stream(self, kept: Kept | None) -> bool:
+        if kept is None or kept.plan.offload != "none" or not self.memory.offer.streams:
+            return False
+        if kept.plan.weights == "nf4":
+            return False
+        streamed = {"encoders": "streamed", "offload": "group"}
+        return self._go_on(kept, kept.plan.model_copy(update=streamed))
+
+    def _has_elsewhere(self) -> bool:
+        """Whether what leaves the device takes other memory than before."""
+        return self._device.type != "cpu" or self._budgets.main_bytes > 0
+
+    def _go_on(self, kept: Kept, plan: Plan) -> bool:
+        log.warning("memory is short: model %s goes on with plan '%s'", kept.model.id, plan.name)
+        self._let_go()
+        kept.follow(plan)
+        memory.give_back(self._device, pipelines=False)
         return True
 
-    def _stream(self, model_id: str) -> bool:
-        del model_id
-        return False
+    def _leave(self, keys: Iterable[Key], *, for_good: bool = False) -> None:
+        """Take models off the device, and out of main memory if they cannot wait there.
 
-    def _adopt(self, kept: _Kept, plan: Plan) -> None:
-        log.warning("memory is short: model %s goes on with plan '%s'", kept.model.id, plan.name)
-        kept.plan = plan
-        memory.give_back(self._device, pipelines=False)
-
-    def _leave(self, model_ids: list[str], *, for_good: bool = False) -> None:
-        """Take models off the device, and out of main memory if they cannot wait there."""
+        By key: whoever held on to one of them would keep it in memory.
+        """
         self._let_go()
         are_gone = False
-        for model_id in model_ids:
-            kept = self._kept[model_id]
-            if for_good or not kept.family.weights.has_copy:
-                del self._kept[model_id], kept
+        for key in keys:
+            if for_good or not self._kept[key].can_wait:
+                del self._kept[key]
                 are_gone = True
             else:
-                kept.family.weights.leave()
+                self._kept[key].leave()
         memory.give_back(self._device, pipelines=are_gone)
 
-    def _by_value(self, sparing: Collection[str] = ()) -> list[str]:
-        others = {name: kept.worth for name, kept in self._kept.items() if name not in sparing}
-        return least_valuable(others, self._clock())
+    def _keys_of(self, model_id: str) -> list[Key]:
+        return [key for key in self._kept if key[0] == model_id]
+
+    def _by_value(self) -> list[Key]:
+        return least_valuable({key: one.worth for key, one in self._kept.items()}, self._clock())
 
     def _held_bytes(self) -> int:
         if self._device.type == "cuda":
@@ -362,18 +386,4 @@ class Residents:
         return sum(kept.family.weights.held_bytes for kept in self._kept.values())
 
     def _copied_bytes(self) -> int:
-        weights = (kept.family.weights for kept in self._kept.values())
-        return sum(one.size_bytes for one in weights if one.has_copy)
-
-    def _changed(self, loading: str | None = None) -> None:
-        by_use = sorted(self._kept, key=lambda name: self._kept[name].worth.used_at)
-        here = tuple(name for name in by_use if self._kept[name].is_here)
-        self._on_change(
-            InMemory(
-                models=here,
-                loading=loading,
-                beside=tuple(name for name in by_use if name not in here),
-                free_bytes=self.memory.free_bytes,
-                lent_bytes=self.memory.promised_bytes,
-            )
-        )
+        return sum(kept.size_bytes for kept in self._kept.values() if kept.can_wait)

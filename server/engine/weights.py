@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from diffusers import DiffusionPipeline
 from torch import nn
+
+from server.domain.plans import Plan
+from server.engine.plans.streaming import settle_down, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,19 @@ class Weights:
     Args:
         modules: in main memory; tensors that they share stay shared.
         device: where they work.
+        by: in which parts they are streamed.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], device: torch.device) -> None:
+    def __init__(
+        self, modules: Sequence[nn.Module], device: torch.device, by: Literal["block", "leaf"]
+    ) -> None:
         self._device = device
+        self._modules = modules
+        self._by = by
         self._slots = [slot for module in modules for slot in _slots(module)]
         self._copies: list[torch.Tensor] | None = None
         self.is_here = all(slot.get().device == device for slot in self._slots)
+        self.is_streamed = False
         self.stays = True  # after `here`
 
     @property
@@ -56,12 +66,8 @@ class Weights:
         return self._copies is not None
 
     def keep_copy(self) -> None:
-        """Let what is in main memory stay there; pinned, where a device copies from it faster.
-
-        Only before they are brought to the device.
-        """
-        if self._device.type == "cuda":
-            self._put(self._each(torch.Tensor.pin_memory))
+        """Let them wait in main memory, pinned where a device copies from it faster."""
+        self._put(self._each(_pinned if self._device.type == "cuda" else torch.Tensor.cpu))
         self._copies = [slot.get() for slot in self._slots]
         self.is_here = False
 
@@ -75,10 +81,10 @@ class Weights:
         Raises:
             torch.OutOfMemoryError: it is too full; they are where they were.
         """
-        if self.is_here:
+        if self.is_here or self.is_streamed:
             return
-        device = self._device
-        self._put(self._each(lambda tensor: tensor.to(device, non_blocking=True, copy=True)))
+        device, copy = self._device, self.has_copy
+        self._put(self._each(lambda tensor: tensor.to(device, non_blocking=True, copy=copy)))
         self.is_here = True
 
     def leave(self) -> bool:
@@ -88,6 +94,25 @@ class Weights:
         self._put(self._copies)
         self.is_here = False
         return True
+
+    def stream(self) -> None:
+        """From now on, let every part wait in main memory and come only while it computes."""
+        if self.is_streamed:
+            return
+        if not self.has_copy:
+            self.keep_copy()
+        self.leave()
+        for module in self._modules:
+            stream(module, self._device, by=self._by)
+        self.is_streamed = True
+
+    def end_streaming(self) -> None:
+        """Let them be brought to the device as a whole again."""
+        if self.is_streamed:
+            for module in self._modules:
+                settle_down(module)
+            self._copies = [slot.get() for slot in self._slots]
+            self.is_streamed = False
 
     @contextmanager
     def here(self) -> Iterator[None]:
@@ -140,9 +165,9 @@ class PipelineWeights:
         encoders = [getattr(pipeline, name) for name in names]
         return cls(
             device=on,
-            network=Weights([getattr(pipeline, network)], on),
-            encoders=Weights([encoder for encoder in encoders if encoder is not None], on),
-            vae=Weights([pipeline.vae], on),
+            network=Weights([getattr(pipeline, network)], on, "block"),
+            encoders=Weights([one for one in encoders if one is not None], on, "leaf"),
+            vae=Weights([pipeline.vae], on, "block"),
         )
 
     @property
@@ -153,7 +178,7 @@ class PipelineWeights:
     @property
     def is_here(self) -> bool:
         """Whether a forward could be made at once."""
-        return self.network.is_here
+        return self.network.is_here or (self.network.is_streamed and self.vae.is_here)
 
     @property
     def has_copy(self) -> bool:
@@ -170,10 +195,27 @@ class PipelineWeights:
         """What is on the device now."""
         return sum(part.size_bytes for part in self.parts if part.is_here)
 
+    def follow(self, plan: Plan) -> None:
+        """Be held as `plan` says, from the next `bring` on."""
+        self.encoders.stays = plan.encoders == "resident"
+        for part, is_streamed in (
+            (self.encoders, plan.encoders == "streamed"),
+            (self.network, plan.offload == "group"),
+        ):
+            if is_streamed:
+                part.stream()
+            else:
+                part.end_streaming()
+        if plan.encoders == "evicted" and not self.encoders.has_copy:
+            self.encoders.keep_copy()
+        if not self.encoders.stays:
+            self.encoders.leave()
+
     def keep_copies(self) -> None:
         """See Weights."""
         for part in self.parts:
-            part.keep_copy()
+            if not part.has_copy:
+                part.keep_copy()
 
     def drop_copies(self) -> None:
         """See Weights."""
@@ -198,6 +240,14 @@ class PipelineWeights:
         """See Weights."""
         left = [part.leave() for part in self.parts]
         return any(left)
+
+
+def _pinned(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy in pinned main memory, or in plain where its kind of tensor knows no other."""
+    try:
+        return tensor.cpu().pin_memory()
+    except (NotImplementedError, RuntimeError):
+        return tensor.cpu()
 
 
 def _slots(module: nn.Module) -> Iterator[_Slot]:

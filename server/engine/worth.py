@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+K = TypeVar("K")
 
 _HALF_LIFE_SECONDS = 600.0  # a use counts half after that time
 
@@ -36,6 +39,6 @@ class Worth:
         return self.uses * math.exp2(-(now - self.used_at) / _HALF_LIFE_SECONDS)
 
 
-def least_valuable(models: Mapping[str, Worth], now: float) -> list[str]:
-    """Return the models' ids, the first to leave first; of equals the one that was used first."""
-    return sorted(models, key=lambda model_id: (models[model_id].at(now), models[model_id].used_at))
+def least_valuable(models: Mapping[K, Worth], now: float) -> list[K]:
+    """Return the models' keys, the first to leave first; of equals the one used longest ago."""
+    return sorted(models, key=lambda key: (models[key].at(now), models[key].used_at))

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import weakref
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 
 from server.domain.errors import GpuMemoryError
 from server.domain.models import EngineModel, Family, ModelPart
+from server.domain.plans import Plan
 from server.engine.families.base import FamilyPipeline
 from server.engine.loading import load
 from server.engine.residents import Budgets, InMemory, Load, Residents
@@ -53,6 +54,11 @@ def flux(model_folders: dict[str, Path]) -> EngineModel:
     return engine_model("flux", model_folders["flux"], Family.FLUX)
 
 
+def resident_bytes() -> int:
+    """Return what the system says that this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def drawn(family: FamilyPipeline) -> torch.Tensor:
     asked = request(num_inference_steps=2)
     row = begin(family, asked)
@@ -64,11 +70,11 @@ def test_a_model_is_loaded_once_and_again_when_it_changes(
     model_folders: dict[str, Path], sdxl: EngineModel, flux: EngineModel
 ) -> None:
     house = House()
-    first = house.residents.get(sdxl)
+    first = house.residents.get(sdxl).family
     house.seconds = 1
     house.residents.get(flux)
     house.seconds = 2
-    assert house.residents.get(sdxl) is first
+    assert house.residents.get(sdxl).family is first
     assert [(told.models, told.loading) for told in house.told if told.loading] == [
         ((), "sdxl"),
         (("sdxl",), "flux"),
@@ -82,7 +88,7 @@ def test_a_model_is_loaded_once_and_again_when_it_changes(
         }
     )
     assert not house.residents.holds(changed)
-    assert house.residents.get(changed) is not first
+    assert house.residents.get(changed).family is not first
 
 
 def test_what_leaves_the_device_comes_back_without_a_file_and_draws_the_same(
@@ -90,27 +96,27 @@ def test_what_leaves_the_device_comes_back_without_a_file_and_draws_the_same(
 ) -> None:
     loads: list[str] = []
 
-    def counted(model: EngineModel, device: torch.device) -> FamilyPipeline:
+    def counted(model: EngineModel, device: torch.device, plan: Plan) -> FamilyPipeline:
         loads.append(model.id)
-        return load(model, device)
+        return load(model, device, plan)
 
     size = {model.id: load(model, CPU).weights.size_bytes for model in (sdxl, flux)}
     room_for_one = max(size.values()) + min(size.values()) // 2
     house = House(Budgets(device_bytes=room_for_one, main_bytes=100 * MIB), counted)
     with torch.inference_mode():
-        before = drawn(house.residents.get(sdxl, pixels=64 * 64))
+        before = drawn(house.residents.get(sdxl, pixels=64 * 64).family)
         house.residents.get(flux, pixels=64 * 64)
         assert (house.here, house.beside) == (("flux",), ("sdxl",))
         again = house.residents.get(sdxl, pixels=64 * 64)
         assert (house.here, house.beside) == (("sdxl",), ("flux",))
-        assert torch.equal(drawn(again), before)
+        assert torch.equal(drawn(again.family), before)
     assert loads == ["sdxl", "flux"]
 
 
 def test_without_main_memory_what_leaves_is_gone(sdxl: EngineModel, flux: EngineModel) -> None:
     size = load(flux, CPU).weights.size_bytes
     house = House(Budgets(device_bytes=size * 5 // 4))
-    family = weakref.ref(house.residents.get(sdxl, pixels=64 * 64))
+    family = weakref.ref(house.residents.get(sdxl, pixels=64 * 64).family)
     house.residents.get(flux, pixels=64 * 64)
     gc.collect()
     assert (house.here, house.beside, family()) == (("flux",), (), None)
@@ -149,11 +155,13 @@ def test_what_nobody_uses_for_long_is_given_up(sdxl: EngineModel, flux: EngineMo
 def test_a_model_that_cannot_fit_is_refused_by_its_numbers_before_it_is_loaded(
     flux: EngineModel,
 ) -> None:
-    def never(model: EngineModel, device: torch.device) -> FamilyPipeline:
+    def never(model: EngineModel, device: torch.device, plan: Plan) -> FamilyPipeline:
         raise AssertionError("it was loaded")
 
     house = House(Budgets(device_bytes=MIB), never)
-    with pytest.raises(GpuMemoryError, match=r"'flux' needs about 0\.\d GiB .* cpu has 0\.0 GiB"):
+    with pytest.raises(
+        GpuMemoryError, match=r"'flux' needs about 0\.\d\d GiB .* cpu has 0\.00 GiB"
+    ):
         house.residents.get(flux)
     assert not house.residents.could_hold(flux)
 
@@ -197,14 +205,13 @@ def test_two_hundred_swaps_leave_memory_as_it_was(sdxl: EngineModel, flux: Engin
     size = load(flux, CPU).weights.size_bytes
     # One waits in main memory, the others are read from their files: both ways are taken.
     house = House(Budgets(device_bytes=size * 5 // 4, main_bytes=2 * size))
-    process = psutil.Process()
     taken = []
     with torch.inference_mode():
         for swap in range(200):
             house.seconds += 1
-            family = house.residents.get(models[swap * 7 % 4], pixels=64 * 64)
+            kept = house.residents.get(models[swap * 7 % 4], pixels=64 * 64)
             if swap % 10 == 0:
-                drawn(family)
-            taken.append(process.memory_info().rss)
+                drawn(kept.family)
+            taken.append(resident_bytes())
     early, late = sorted(taken[40:80]), sorted(taken[160:])
     assert late[len(late) // 2] - early[len(early) // 2] < 8 * MIB

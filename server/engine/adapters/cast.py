@@ -33,9 +33,8 @@ class Cast:
     def __init__(
         self, pipeline: DiffusionPipeline, family: Family, network: str, device: torch.device
     ) -> None:
-        self._device = device
         self._family = family
-        self._network = network
+        self._device = device
         self._components: dict[str, nn.Module] = {
             name: getattr(pipeline, name)
             for name in (network, *_TEXT_ENCODERS)
@@ -56,6 +55,11 @@ class Cast:
         """
         pinned = self._device.type == "cuda"
         return read_adapter(path, self._family, self._components, pinned=pinned)
+
+    def forget(self) -> None:
+        """Give back what adapters take on the device."""
+        for seats in (self._seats, *self._text_seats.values()):
+            seats.clear()
 
     @contextmanager
     def reading(self, mix: Mix) -> Iterator[None]:

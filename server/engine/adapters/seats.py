@@ -136,13 +136,13 @@ class Seats:
     def _filled(self, mixes: Sequence[Mix]) -> torch.Tensor:
         """Return (seats, rank, width): each mix in its seat, zeros where a seat is not full."""
         rank = bucket(max(rank_of(mix, self._component) for mix in mixes))
-        weights = next(self._network.parameters())
+        device, dtype = self._device, next(self._network.parameters()).dtype
         shape = (len(mixes), rank, self._layout.width)
-        buffer = torch.zeros(shape, device=self._device, dtype=weights.dtype)
+        buffer = torch.zeros(shape, device=device, dtype=dtype)
         for seat, mix in zip(buffer, mixes, strict=True):
             place = 0
             for adapter, weight in mix:
-                copy = self._copies.get(adapter, self._device, weights.dtype)
+                copy = self._copies.get(adapter, device, dtype)
                 rows = seat[place : place + len(copy.matrix)]
                 self._place(rows, copy, weight)
                 place += len(rows)

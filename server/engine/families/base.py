@@ -18,6 +18,7 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from PIL import Image
 
 from server.domain.images import ResolvedRequest
+from server.domain.plans import RESIDENT, Plan
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.mix import Mix
 from server.engine.weights import PipelineWeights
@@ -116,6 +117,7 @@ class Trajectory:
         references: tokens that the network looks at (an edit checkpoint), (1, tokens, channels).
         reference_grid: their rows and columns.
         mix: the adapters that its rows are drawn with.
+        plan: how its model is held and run.
         last_step: what the last step was made of, for previews.
     """
 
@@ -135,6 +137,7 @@ class Trajectory:
     references: torch.Tensor | None = None
     reference_grid: tuple[int, int] | None = None
     mix: Mix = ()
+    plan: Plan = RESIDENT
     step_arguments: dict[str, Any] = field(default_factory=dict)
     step_index: int = 0
     last_step: LastStep | None = None
@@ -214,6 +217,10 @@ class FamilyPipeline(Protocol):
         """How many weights the network of one step has."""
         ...
 
+    def forget(self) -> None:
+        """Give back what is kept on the device beside weights: prompts, adapters' copies."""
+        ...
+
     def read_adapter(self, path: Path) -> Adapter:
         """Return the adapter in a file, for mixes of this model.
 
@@ -241,6 +248,7 @@ class FamilyPipeline(Protocol):
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """Return picture `index` before its first step; its seed is the request's plus index.
 
@@ -250,6 +258,7 @@ class FamilyPipeline(Protocol):
             index: of the request's pictures.
             pictures: what it gives beside words.
             mix: the adapters to draw it with.
+            plan: the one that this model was loaded with.
 
         Raises:
             RequestRefusedError: the scheduler cannot do these steps, or strength leaves none.

@@ -11,6 +11,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family, Task
+from server.domain.plans import RESIDENT, Plan
 from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
@@ -26,6 +27,7 @@ from server.engine.families.base import (
 from server.engine.families.flux_pictures import FluxPictures
 from server.engine.families.flux_references import PREFERRED_SIZES, Sizes
 from server.engine.families.prompts import PromptCache
+from server.engine.plans.tiles import decoded
 from server.engine.weights import PipelineWeights
 
 _MAX_SEQUENCE_LENGTH = 512  # diffusers' own default
@@ -46,9 +48,9 @@ class FluxFamily:
         pipeline: DiffusionPipeline,
         scheduler: str | None = None,
         task: Task = Task.TEXT,
-        device: torch.device | None = None,
         *,
         reference_sizes: Sizes = PREFERRED_SIZES,
+        device: torch.device | None = None,
     ) -> None:
         """Take over a loaded pipeline.
 
@@ -56,8 +58,8 @@ class FluxFamily:
             pipeline: in its dtype.
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
             task: what the checkpoint was made for.
-            device: where it shall draw, once its weights are brought there; None: where it is.
             reference_sizes: width and height that references are brought to; none: their own.
+            device: where it shall draw, once its weights are brought there; None: where it is.
         """
         self.weights = PipelineWeights.of(pipeline, "transformer", device)
         self._pipeline = pipeline
@@ -74,6 +76,12 @@ class FluxFamily:
     def parameter_count(self) -> int:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.transformer.parameters())
+
+    def forget(self) -> None:
+        """See FamilyPipeline."""
+        self._prompts.clear()
+        self._cast.forget()
+        self._places.clear()
 
     def read_adapter(self, path: Path) -> Adapter:
         """See FamilyPipeline."""
@@ -99,6 +107,7 @@ class FluxFamily:
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """See FamilyPipeline.
 
@@ -128,6 +137,7 @@ class FluxFamily:
             references=prepared.references,
             reference_grid=prepared.reference_grid,
             mix=mix,
+            plan=plan,
         )
 
     def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
@@ -163,7 +173,7 @@ class FluxFamily:
         vae = self._pipeline.vae
         latents = self._unpack(trajectory.latents, trajectory).to(vae.dtype)
         latents = latents / vae.config.scaling_factor + vae.config.shift_factor
-        return to_pixels(vae.decode(latents, return_dict=False)[0])
+        return to_pixels(decoded(vae, latents, tiled=trajectory.plan.decode == "tiled"))
 
     def preview(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""

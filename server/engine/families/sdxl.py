@@ -12,6 +12,7 @@ from diffusers import SchedulerMixin, StableDiffusionXLPipeline
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family
+from server.domain.plans import RESIDENT, Plan
 from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
@@ -30,6 +31,7 @@ class SdxlFamily:
         self,
         pipeline: StableDiffusionXLPipeline,
         scheduler: str | None = None,
+        *,
         device: torch.device | None = None,
     ) -> None:
         """Take over a loaded pipeline.
@@ -55,6 +57,11 @@ class SdxlFamily:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.unet.parameters())
 
+    def forget(self) -> None:
+        """See FamilyPipeline."""
+        self._prompts.forget()
+        self._cast.forget()
+
     def read_adapter(self, path: Path) -> Adapter:
         """See FamilyPipeline."""
         return self._cast.read_adapter(path)
@@ -72,6 +79,7 @@ class SdxlFamily:
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """See FamilyPipeline."""
         scheduler = schedulers.build(
@@ -98,6 +106,7 @@ class SdxlFamily:
             blend=start.blend,
             beside=start.beside,
             mix=mix,
+            plan=plan,
             step_arguments=schedulers.step_arguments(scheduler, generator),
         )
 
@@ -132,7 +141,8 @@ class SdxlFamily:
 
     def decode(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
-        return to_pixels(self._latents.decoded(trajectory.latents))
+        tiled = trajectory.plan.decode == "tiled"
+        return to_pixels(self._latents.decoded(trajectory.latents, tiled=tiled))
 
     def preview(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""

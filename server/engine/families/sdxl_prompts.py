@@ -53,6 +53,10 @@ class SdxlPrompts:
             self._padded(negative, tokens, None, mix),
         )
 
+    def forget(self) -> None:
+        """Let go of what was read."""
+        self._cache.clear()
+
     def _check_clip_skip(self, clip_skip: int | None) -> None:
         most = min(part.encoder.config.num_hidden_layers for part in self._parts) - 1
         if clip_skip is not None and clip_skip > most:
