@@ -17,6 +17,7 @@ from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
 from server.engine.adapters.mix import Mix, check_rank
+from server.engine.attention.processors import Site
 from server.engine.families import sdxl_sizes
 from server.engine.families.base import Encoded, Pictures, Trajectory, to_pixels
 from server.engine.families.sdxl_latents import SdxlLatents
@@ -43,6 +44,7 @@ class SdxlFamily:
         self._pipeline = pipeline
         self._scheduler = scheduler
         self._device: torch.device = device or pipeline.unet.device
+        self.attention = Site(pipeline.unet)
         self._cast = Cast(pipeline, Family.SDXL, "unet", self._device)
         self._prompts = SdxlPrompts(pipeline, self._cast)
         self._latents = SdxlLatents(pipeline, self._device)
