@@ -20,6 +20,7 @@ def doctor(
 ) -> None:
     """Look at this machine, the settings and the models, and say what to mend."""
     from server.cli.console import FAILURE
+    from server.cli.doctor_attention import attention
     from server.cli.doctor_checks import device_facts, findings
     from server.cli.doctor_plans import plans
     from server.cli.models import open_registry
@@ -28,7 +29,7 @@ def doctor(
     settings = read_settings()
     facts = device_facts(settings)
     registry = open_registry()
-    found = findings(settings, facts, registry)
+    found = (*findings(settings, facts, registry), *attention(settings, facts))
     planned = plans(registry, facts)
     if as_json:
         _print_json(found, planned)

@@ -109,7 +109,6 @@ def _devices(settings: Settings, facts: Facts) -> Iterator[Finding]:
     if _has_card() and not any(device.id.startswith("cuda") for device in facts.devices):
         why = "torch is a CPU build" if facts.cuda is None else f"devices are {settings.devices}"
         yield Finding("note", "device", f"there is an NVIDIA card, but {why}")
-    yield Finding("ok", "attention", f"torch SDPA; xformers: {facts.xformers}")
     yield Finding("ok", "torchao", facts.torchao or "not installed; only quantisation needs it")
 
 

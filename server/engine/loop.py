@@ -16,6 +16,7 @@ from server.domain.plans import Profile
 from server.engine import memory
 from server.engine.adapters.shelves import Shelves, budget_bytes
 from server.engine.admission import admissible
+from server.engine.attention.suiting import Attention
 from server.engine.chores import Chores
 from server.engine.curve import Curves
 from server.engine.drawing import Drawing, Waiting, engine_of
@@ -86,6 +87,12 @@ class Loop:
         self._chores = Chores(self._residents, outbox)
         self._shelves = Shelves(budget_bytes(memory.free_bytes(torch.device("cpu"))))
         self._curves = Curves(
+            hardware(device),
+            lambda: inbox.known,
+            lambda point: outbox.put(Measured(point=point)),
+        )
+        self._attention = Attention(
+            device,
             hardware(device),
             lambda: inbox.known,
             lambda point: outbox.put(Measured(point=point)),
@@ -261,11 +268,12 @@ class Loop:
         turns = [self._rows[index] for index in in_turn([row.place for row in self._rows])]
         taken = turns[: turns[0].curve.pictures([row.rows for row in turns])]
         use_threads_for(taken[0].family.parameter_count)
-        self._pace.begin()
-        stepped = self._forward.step(taken)
-        # Decided now: the seconds may come when the next forward has been launched.
-        is_whole = stepped == taken and self._forward.was_whole
-        self._pace.end(lambda seconds: self._share(taken, seconds, is_whole=is_whole))
+        with self._attention.suited(taken[0].family.attention, taken[0].trajectory.latents):
+            self._pace.begin()
+            stepped = self._forward.step(taken)
+            # Decided now: the seconds may come when the next forward has been launched.
+            is_whole = stepped == taken and self._forward.was_whole
+            self._pace.end(lambda seconds: self._share(taken, seconds, is_whole=is_whole))
         for row in stepped:
             self._tell(row)
         failed = [row for row in taken if row not in stepped]

@@ -113,7 +113,12 @@ class Ticking:
         return 0 if row is None else row.trajectory.step_index
 
     def measured(self) -> list[RowTime]:
-        return [message.point for message in self.said if isinstance(message, Measured)]
+        """Return the points of rows against time; attention's are another matter."""
+        return [
+            message.point
+            for message in self.said
+            if isinstance(message, Measured) and message.point.model in self._models
+        ]
 
     def progress_of(self, number: int) -> list[int]:
         return [

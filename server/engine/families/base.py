@@ -21,6 +21,7 @@ from server.domain.images import ResolvedRequest
 from server.domain.plans import RESIDENT, Plan
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.mix import Mix
+from server.engine.attention.processors import Site
 from server.engine.weights import PipelineWeights
 
 
@@ -205,7 +206,13 @@ class Trajectory:
 
 
 class FamilyPipeline(Protocol):
-    """A model in memory."""
+    """A model in memory.
+
+    Attributes:
+        attention: where its network computes attention.
+    """
+
+    attention: Site
 
     @property
     def weights(self) -> PipelineWeights:

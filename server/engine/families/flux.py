@@ -16,6 +16,7 @@ from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
 from server.engine.adapters.mix import Mix, check_rank
+from server.engine.attention.processors import Site
 from server.engine.families import flux_latents, flux_schedule
 from server.engine.families.base import (
     Conditioning,
@@ -67,6 +68,7 @@ class FluxFamily:
         self._task = task
         self._pictures = FluxPictures(pipeline, task, reference_sizes, self.weights.device)
         self._cast = Cast(pipeline, Family.FLUX, "transformer", self.weights.device)
+        self.attention = Site(pipeline.transformer)
         self._prompts = PromptCache()
         self._device = self.weights.device
         self._dtype: torch.dtype = pipeline.transformer.dtype

@@ -17,6 +17,7 @@ from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
 from server.engine.adapters.mix import Mix, check_rank
+from server.engine.attention.processors import Site
 from server.engine.families import sdxl_sizes
 from server.engine.families.base import Encoded, Pictures, Trajectory, to_pixels
 from server.engine.families.sdxl_latents import SdxlLatents
@@ -48,6 +49,7 @@ class SdxlFamily:
         self._prompts = SdxlPrompts(pipeline, self._cast, self.weights)
         self._latents = SdxlLatents(pipeline, self.weights.device)
         self._device = self.weights.device
+        self.attention = Site(pipeline.unet)
         self._dtype: torch.dtype = pipeline.unet.dtype
         # Weights distilled with guidance as an input (LCM) take it there, in a single row.
         self._guidance_channels: int | None = pipeline.unet.config.time_cond_proj_dim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ class Case:
 
     def __init__(self, family: Any, make: Any, component: str) -> None:
         self._family, self.component = family, component
-        self._make = lambda: _settled(make())
+        self._make: Callable[[], Any] = lambda: _settled(make())
         self.full = self._make()
         small = self._make()
         quantise(getattr(small, component), "int8", CPU)
