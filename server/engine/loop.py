@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from server.domain.errors import GpuMemoryError
+from server.domain.planning import Offer
 from server.domain.plans import Profile
 from server.engine import memory
 from server.engine.adapters.shelves import Shelves, budget_bytes
@@ -76,15 +77,20 @@ class Loop:
     """
 
     def __init__(
-        self, inbox: Inbox, outbox: Outbox, device: torch.device, load: Load = load
+        self,
+        inbox: Inbox,
+        outbox: Outbox,
+        device: torch.device,
+        load: Load = load,
+        offer: Offer | None = None,
     ) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._device = device
         self._held: tuple[str, ...] = ()
-        self._residents = Residents(device, self._tell_residents, load, self._let_go)
+        self.residents = Residents(device, self._tell_residents, load, self._let_go, offer=offer)
         self._limits: Limits | None = None
-        self._chores = Chores(self._residents, outbox)
+        self._chores = Chores(self.residents, outbox)
         self._shelves = Shelves(budget_bytes(memory.free_bytes(torch.device("cpu"))))
         self._curves = Curves(
             hardware(device),
@@ -99,7 +105,7 @@ class Loop:
         )
         self._pace = Pace(device)
         self._last_words = LastWords(inbox, outbox)
-        self._forward = Forward(self._residents, self._last_words, self._let_go, self._begin_anew)
+        self._forward = Forward(self.residents, self._last_words, self._let_go, self._begin_anew)
         self._finishing = Finishing(device, engine_of(device), inbox, outbox, self._last_words)
         self._waiting: list[Waiting] = []
         self._rows: list[Drawing] = []
@@ -133,7 +139,7 @@ class Loop:
         if not self.has_work:
             self._pace.settle()
             self._inbox.idle()
-            self._inbox.wait(_CHORE_SECONDS if self._chores else self._residents.expire())
+            self._inbox.wait(_CHORE_SECONDS if self._chores else self.residents.expire())
         self._keep_limits()
         for chore in self._inbox.take_chores():
             self._chores.add(chore)
@@ -175,13 +181,13 @@ class Loop:
         return one.is_ready and not self._is_held(one)
 
     def _holds(self, one: Waiting) -> bool:
-        return self._residents.holds(one.message.model, one.message.request.profile)
+        return self.residents.holds(one.message.model, one.message.request.profile)
 
     def _is_held(self, one: Waiting) -> bool:
-        if not self._residents.memory.promised_bytes:
+        if not self.residents.memory.promised_bytes:
             return False
         pixels = one.message.request.width * one.message.request.height
-        return not self._residents.could_hold(
+        return not self.residents.could_hold(
             one.message.model, pixels=pixels, profile=one.message.request.profile
         )
 
@@ -192,7 +198,7 @@ class Loop:
             return
         self._limits = limits
         main = limits.main_bytes
-        self._residents.use_budgets(
+        self.residents.use_budgets(
             Budgets(
                 device_bytes=limits.device_bytes,
                 main_bytes=main_memory_for(self._device) if main is None else main,
@@ -217,16 +223,16 @@ class Loop:
         held = {one.message.model.id for one in self._waiting if self._is_held(one)}
         if held != set(self._held):
             self._held = tuple(sorted(held))
-            self._residents.tell()
+            self.residents.tell()
 
     def _read_adapters(self) -> None:
         """Let the adapters of who waits be read elsewhere, if somebody else would wait for it."""
         for one in self._waiting:
             message = one.message
             if message.adapters and one.mix is None and self._rows:
-                if not self._residents.holds(message.model, message.request.profile):
+                if not self.residents.holds(message.model, message.request.profile):
                     continue  # its loading will be longer
-                family = self._residents.get(message.model, profile=message.request.profile).family
+                family = self.residents.get(message.model, profile=message.request.profile).family
                 read = functools.partial(self._shelves.mix, family, message.adapters)
                 one.mix = self._finishing.read_adapters(read)
 
@@ -234,13 +240,13 @@ class Loop:
         asked, model = one.message.request, one.message.model
         pictures = one.pictures.result()  # first: what cannot be read needs no model
         pixels = asked.width * asked.height
-        kept = self._residents.get(
+        kept = self.residents.get(
             model, pixels=pixels, profile=asked.profile, is_short=one.is_short
         )
         family, plan = kept.family, kept.plan
         use_threads_for(family.parameter_count)
         mix = one.mix.result() if one.mix else self._shelves.mix(family, one.message.adapters)
-        trajectory = self._residents.with_room(
+        trajectory = self.residents.with_room(
             kept,
             lambda: family.prepare(
                 asked, family.encode(asked, mix), one.index, pictures, mix, plan=plan
@@ -319,9 +325,9 @@ class Loop:
     def _with_room(self, row: Drawing, decode: Callable[[], None]) -> None:
         """Decode, in tiles if there is no memory for more and the picture may give that up."""
         asked = row.message.request
-        self._residents.have_here(row.kept)
+        self.residents.have_here(row.kept)
         try:
-            self._residents.with_room(row.kept, decode, asked)
+            self.residents.with_room(row.kept, decode, asked)
         except GpuMemoryError:
             plan = row.trajectory.plan
             if asked.profile is not Profile.MEMORY or plan.decode == "tiled":
@@ -329,7 +335,7 @@ class Loop:
             row.trajectory.plan = plan.model_copy(
                 update={"profile": Profile.MEMORY, "decode": "tiled"}
             )
-            self._residents.with_room(row.kept, decode, asked)
+            self.residents.with_room(row.kept, decode, asked)
 
     def _begin_anew(self, row: Drawing) -> bool:
         """Let a picture that does not fit in full begin again in fewer bits, if it may."""

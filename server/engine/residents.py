@@ -13,7 +13,7 @@ import torch
 from server.domain.errors import GpuMemoryError
 from server.domain.images import ResolvedRequest
 from server.domain.models import EngineModel
-from server.domain.planning import MEGAPIXEL
+from server.domain.planning import MEGAPIXEL, Offer
 from server.domain.plans import Plan, Profile
 from server.engine import memory
 from server.engine.families.base import FamilyPipeline
@@ -82,6 +82,7 @@ class Residents:
             do with models.
         budgets: how much memory there is for all that.
         clock: seconds that only grow.
+        offer: what the device can do when memory is short; None: what it says.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class Residents:
         let_go: Callable[[], object] = lambda: None,
         budgets: Budgets = Budgets(),
         clock: Callable[[], float] = time.monotonic,
+        offer: Offer | None = None,
     ) -> None:
+        self._offer = offer
         self._device = device
         self._on_change = on_change
         self._load = load
@@ -104,7 +107,7 @@ class Residents:
     def use_budgets(self, budgets: Budgets) -> None:
         """Have other budgets from now on."""
         self._budgets = budgets
-        self.memory = DeviceMemory(self._device, self._held_bytes, budgets.device_bytes)
+        self.memory = DeviceMemory(self._device, self.held_bytes, budgets.device_bytes, self._offer)
         self.planner = Planner(self._device, self.memory)
 
     def get(
@@ -140,6 +143,10 @@ class Residents:
                 self.tell()
         kept.worth.use(self._clock())
         return kept
+
+    def all(self) -> tuple[Kept, ...]:
+        """Return every model in memory."""
+        return tuple(self._kept.values())
 
     def have_here(self, kept: Kept) -> None:
         """Bring a model back that had to leave while a picture is drawn with it.
@@ -380,7 +387,8 @@ class Residents:
     def _by_value(self) -> list[Key]:
         return least_valuable({key: one.worth for key, one in self._kept.items()}, self._clock())
 
-    def _held_bytes(self) -> int:
+    def held_bytes(self) -> int:
+        """Return what is taken of the device."""
         if self._device.type == "cuda":
             return torch.cuda.memory_allocated(self._device)
         return sum(kept.family.weights.held_bytes for kept in self._kept.values())

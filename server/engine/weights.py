@@ -58,7 +58,7 @@ class Weights:
     def size_bytes(self) -> int:
         """What they take."""
         found = {id(slot.get()): slot.get() for slot in self._slots}
-        return sum(tensor.nbytes for tensor in found.values())
+        return sum(map(_bytes_of, found.values()))
 
     @property
     def has_copy(self) -> bool:
@@ -84,7 +84,7 @@ class Weights:
         if self.is_here or self.is_streamed:
             return
         device, copy = self._device, self.has_copy
-        self._put(self._each(lambda tensor: tensor.to(device, non_blocking=True, copy=copy)))
+        self._put(self._each(lambda tensor: _moved(tensor, device, copy=copy)))
         self.is_here = True
 
     def leave(self) -> bool:
@@ -240,6 +240,21 @@ class PipelineWeights:
         """See Weights."""
         left = [part.leave() for part in self.parts]
         return any(left)
+
+
+def _bytes_of(tensor: torch.Tensor) -> int:
+    """Return what a tensor takes; a quantised one says what it would take in full."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return tensor.nbytes
+    names, _ = tensor.__tensor_flatten__()
+    return sum(_bytes_of(getattr(tensor, name)) for name in names)
+
+
+def _moved(tensor: torch.Tensor, device: torch.device, *, copy: bool) -> torch.Tensor:
+    """Return `tensor` on `device`; a quantised one knows fewer ways to get there."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return tensor.to(device, non_blocking=True, copy=copy)
+    return tensor.clone() if copy and tensor.device == device else tensor.to(device)
 
 
 def _pinned(tensor: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from server.domain.models import EngineModel
+from server.domain.planning import Offer
 from server.domain.row_times import RowTime
 from server.engine import wire
 from server.engine.drawing import Drawing
@@ -22,6 +23,8 @@ from server.engine.loop import Loop
 from server.engine.messages import (
     FROM_WORKER,
     Cancel,
+    Chore,
+    Done,
     Draw,
     DrawAdapter,
     DrawFailed,
@@ -29,13 +32,15 @@ from server.engine.messages import (
     DrawProgress,
     FromWorker,
     Known,
+    Limits,
     Measured,
     Pong,
     Sources,
     ToWorker,
 )
+from server.engine.messages import Residents as ResidentsMessage
 from server.engine.outbox import Outbox
-from server.engine.residents import Load
+from server.engine.residents import Load, Residents
 from tests.engine.drawing import request
 
 
@@ -47,13 +52,14 @@ class Ticking:
         models: dict[str, EngineModel],
         preview_interval_seconds: float = 60,
         load: Load = load,
+        offer: Offer | None = None,
     ) -> None:
         self._models = models
         self._preview_interval_seconds = preview_interval_seconds
         self._ours, self._theirs = socket.socketpair()
         self._outbox = outbox = Outbox(self._theirs)
         self._inbox = Inbox(self._theirs, outbox)
-        self._loop = Loop(self._inbox, outbox, torch.device("cpu"), load)
+        self._loop = Loop(self._inbox, outbox, torch.device("cpu"), load, offer)
         self.said: list[FromWorker] = []
         self._some = threading.Condition()
         self._threads = [
@@ -84,6 +90,30 @@ class Ticking:
 
     def cancel(self, number: int) -> None:
         self._send(Cancel(draw=number), lambda: not self._inbox.is_wanted(number))
+
+    def limits(self, device_bytes: int | None = None, main_bytes: int | None = None) -> None:
+        """Give the worker so much memory, and wait until it has heard of it."""
+        limits = Limits(device_bytes=device_bytes, main_bytes=main_bytes, keep_alive_seconds=None)
+        self._send(limits, lambda: self._inbox.limits == limits)
+
+    def chore(self, chore: Chore) -> None:
+        self._send(chore, lambda: self._inbox.has_news)
+
+    def done(self, chore: int) -> Done | None:
+        """Return the answer to a chore, if it was given."""
+        with self._some:
+            answers = [one for one in self.said if isinstance(one, Done) and one.chore == chore]
+        return answers[0] if answers else None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Models in main memory, as the loop said last."""
+        said = [message for message in self.said if isinstance(message, ResidentsMessage)]
+        return said[-1].beside
+
+    @property
+    def residents(self) -> Residents:
+        return self._loop.residents
 
     def knows(self, points: tuple[RowTime, ...]) -> None:
         self._send(Known(points=points), lambda: self._inbox.known == points)
