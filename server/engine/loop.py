@@ -120,6 +120,11 @@ class Loop:
         """Whether a tick would do something without waiting for news."""
         return bool(self._rows) or any(self._may_begin(one) for one in self._waiting)
 
+    @property
+    def has_chores(self) -> bool:
+        """Whether something waits to be done beside drawing."""
+        return bool(self._chores)
+
     def tick(self) -> None:
         """Take in what was asked, begin what may begin, and take one step of what is next."""
         self._receive()

@@ -126,12 +126,21 @@ class Ticking:
     def until_done(self, *numbers: int) -> dict[int, DrawPicture | DrawFailed]:
         """Tick until every one of these draws has its last word."""
         while any(self._inbox.is_wanted(number) for number in numbers):
-            if self._loop.has_work or self._inbox.has_news:
+            if self.is_busy:
                 self.tick()
             else:  # it is being encoded
                 threading.Event().wait(0.001)
         self._wait(lambda: set(numbers) <= self._ended().keys())
         return {number: self._ended()[number] for number in numbers}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a tick would do something now."""
+        return self._loop.has_work or self._inbox.has_news
+
+    @property
+    def has_chores(self) -> bool:
+        return self._loop.has_chores
 
     @property
     def rows(self) -> Sequence[Drawing]:
