@@ -19,6 +19,8 @@ from server.domain.rates import Rates
 from server.domain.row_times import RowTimes
 from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
+from server.engine.lending import Lender
+from server.engine.messages import Limits
 from server.net.fetch import SafeFetcher
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
@@ -31,6 +33,7 @@ from server.services.health import Health
 from server.services.keys import Keys
 from server.services.measurements import Measurements
 from server.services.models import Models
+from server.services.residency import Residency
 from server.services.runner import Runner
 from server.services.services import Services
 from server.services.sources import Sources
@@ -135,9 +138,11 @@ class _House:
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
+        self.lender = Lender(self.workers, settings.data_dir)
         self.dispatcher = Dispatcher(self.workers, self.active, self.runner, self.rates)
-        self.seen = Workers(self.workers, self.dispatcher)
-        self.models = Models(self.registry, self.seen.loaded_models, settings.weights_dir)
+        self.seen = Workers(self.workers, self.dispatcher, self.lender)
+        self.residency = Residency(self.workers, self.registry)
+        self.models = Models(self.registry, self.residency.loaded_models, settings.weights_dir)
 
     async def open(self, stack: AsyncExitStack) -> Services:
         """Start what runs by itself; `stack` ends it in reverse order."""
@@ -146,6 +151,8 @@ class _House:
         for worker in self.workers:
             stack.push_async_callback(worker.stop)
             await worker.start()
+        stack.push_async_callback(self.lender.stop)
+        await self.lender.start()
         stack.push_async_callback(self.models.stop)
         self.models.prepare_default()
         stack.push_async_callback(self.dispatcher.stop)
@@ -165,6 +172,7 @@ class _House:
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
             models=self.models,
             workers=self.seen,
+            residency=self.residency,
             health=Health(store, self.models, self.seen, self.active, self.runner),
             active=self.active,
             tally=self.runner.tally,
@@ -207,9 +215,24 @@ class _House:
             load_source=self.sources,
             adapter_file=self.adapter_files.path,
             row_times=self.row_times,
+            limits=limits(self.settings),
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,
         )
+
+
+def limits(settings: Settings) -> Limits:
+    """Return how much memory each worker may take."""
+    device, main, minutes = (
+        settings.device_memory_gib,
+        settings.main_memory_gib,
+        settings.keep_alive_minutes,
+    )
+    return Limits(
+        device_bytes=None if device is None else round(device * 2**30),
+        main_bytes=None if main is None else round(main * 2**30),
+        keep_alive_seconds=None if minutes is None else minutes * 60,
+    )
 
 
 def make_registry(settings: Settings) -> Registry:

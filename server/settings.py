@@ -67,6 +67,20 @@ class Settings(BaseSettings):
         default=("auto",),
         description="Devices to draw on, separated by commas: auto, cpu, cuda:0, cuda:1",
     )
+    device_memory_gib: float | None = Field(
+        default=None, gt=0, description="Most of each device's memory to take; absent: all there is"
+    )
+    main_memory_gib: float | None = Field(
+        default=None,
+        ge=0,
+        description="Main memory for models that wait beside each device; absent: half of what is "
+        "free, none for a CPU",
+    )
+    keep_alive_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Give a model's memory back so long after its last picture; absent: never",
+    )
     hub_token: SecretStr | None = Field(
         default=None, description="Hugging Face token for gated models; absent: HF_TOKEN"
     )

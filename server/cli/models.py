@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.cli.models_add import add
+from server.cli.models_memory import load, loaded, unload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,9 @@ def build() -> typer.Typer:
     app.command("check")(check)
     app.command("add")(add)
     app.command("remove")(remove)
+    app.command("load")(load)
+    app.command("unload")(unload)
+    app.command("loaded")(loaded)
     return app
 
 

@@ -49,7 +49,9 @@ class Chores:
         """Whether no new picture should begin, since a chore has waited long enough for all."""
         now = self._clock()
         return any(
-            isinstance(chore, Lend) or now - since >= MODEL_PATIENCE_SECONDS
+            self._waits_for_pictures(chore)
+            if isinstance(chore, Lend)
+            else now - since >= MODEL_PATIENCE_SECONDS
             for chore, since in self._waiting.values()
         )
 
@@ -83,18 +85,28 @@ class Chores:
         return True
 
     def _lent(self, chore: Lend, in_use: Collection[str]) -> bool:
-        capacity = self._residents.memory.capacity_bytes
-        if chore.size_bytes > capacity:
+        memory = self._residents.memory
+        missing, capacity = _missing(chore), memory.capacity_bytes + memory.promised_bytes
+        if missing > capacity:
             raise GpuMemoryError(
                 f"{chore.size_bytes / GIB:.1f} GiB cannot be lent: there are "
                 f"{capacity / GIB:.1f} GiB even without any model"
             )
-        if not self._residents.free(chore.size_bytes, sparing=in_use):
+        if not self._residents.free(missing, sparing=in_use, for_others=True):
             return False
-        self._residents.promise(chore.chore, chore.size_bytes)
+        self._residents.promise(chore.chore, chore.size_bytes, missing)
         return True
+
+    def _waits_for_pictures(self, chore: Lend) -> bool:
+        """Whether models would do; what only another borrower could give back stops nobody."""
+        return _missing(chore) <= self._residents.memory.capacity_bytes
 
     def _answer(self, number: int, error: AppError | None) -> None:
         del self._waiting[number]
         code, detail = (None, None) if error is None else (error.code, error.detail)
         self._outbox.put(Done(chore=number, code=code, detail=detail))
+
+
+def _missing(chore: Lend) -> int:
+    """Return how much has yet to become free."""
+    return max(0, chore.size_bytes - chore.taken_bytes)

@@ -156,8 +156,15 @@ class EngineWorker:
             await self._session.do(Unload(chore=next(self._numbers), model=model_id))
 
     @asynccontextmanager
-    async def lend(self, size_bytes: int) -> AsyncIterator[None]:
+    async def lend(self, size_bytes: int, *, taken_bytes: int = 0) -> AsyncIterator[asyncio.Event]:
         """Have so much of the device free for somebody else inside.
+
+        Args:
+            size_bytes: how much in all.
+            taken_bytes: how much of it they have already.
+
+        Yields:
+            what is set when the process that lends has ended.
 
         Raises:
             GpuMemoryError: it has not so much.
@@ -167,8 +174,8 @@ class EngineWorker:
         number = next(self._numbers)
         session = await self._drawing_session()
         try:
-            await session.do(Lend(chore=number, size_bytes=size_bytes))
-            yield
+            await session.do(Lend(chore=number, size_bytes=size_bytes, taken_bytes=taken_bytes))
+            yield session.over
         finally:
             session.take_back(number)
 

@@ -68,9 +68,16 @@ class DeviceMemory:
         """What others may take now."""
         return sum(self._promised.values())
 
-    def promise(self, number: int, size_bytes: int) -> None:
-        """Leave `size_bytes` of what is free to somebody else, until `take_back`."""
-        self._ceiling = self.capacity_bytes - size_bytes
+    def promise(self, number: int, size_bytes: int, missing_bytes: int | None = None) -> None:
+        """Leave `size_bytes` to somebody else, until `take_back`.
+
+        Args:
+            number: of the promise.
+            size_bytes: all of it.
+            missing_bytes: how much of it is free still; None: all.
+        """
+        missing = size_bytes if missing_bytes is None else missing_bytes
+        self._ceiling = self.capacity_bytes - missing
         self._promised[number] = size_bytes
 
     def take_back(self, number: int) -> None:

@@ -92,11 +92,15 @@ class Unload(Frozen):
 
 
 class Lend(Frozen):
-    """Leave so much of the device to somebody else; answered by Done once it really is free."""
+    """Leave so much of the device to somebody else; answered by Done once it really is free.
+
+    `taken_bytes` of it they have already, from an earlier process.
+    """
 
     type: Literal["lend"] = "lend"
     chore: int
     size_bytes: int = Field(gt=0)
+    taken_bytes: int = Field(default=0, ge=0)
 
 
 class TakeBack(Frozen):

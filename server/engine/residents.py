@@ -234,13 +234,18 @@ class Residents:
         ends = [kept.worth.used_at + keep - now for kept in self._kept.values()]
         return min(ends, default=None)
 
-    def free(self, size_bytes: int, *, sparing: Collection[str] = ()) -> bool:
+    def free(
+        self, size_bytes: int, *, sparing: Collection[str] = (), for_others: bool = False
+    ) -> bool:
         """Evict, least valuable first, until so much is free; returns whether it is.
 
         Args:
             size_bytes: on the device.
             sparing: ids of models that are drawn with.
+            for_others: other processes: what our allocator keeps for us is not free for them.
         """
+        if for_others:
+            memory.give_back(self._device, pipelines=False)
         for key in self._by_value():
             if self.memory.free_bytes >= size_bytes:
                 break
@@ -248,9 +253,9 @@ class Residents:
                 self._leave([key])
         return self.memory.free_bytes >= size_bytes
 
-    def promise(self, number: int, size_bytes: int) -> None:
-        """Leave so much of what is free to somebody else."""
-        self.memory.promise(number, size_bytes)
+    def promise(self, number: int, size_bytes: int, missing_bytes: int) -> None:
+        """Leave so much to somebody else, who has yet to take what is missing."""
+        self.memory.promise(number, size_bytes, missing_bytes)
         self.tell()
 
     def take_back(self, number: int) -> None:

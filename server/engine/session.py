@@ -115,6 +115,7 @@ class Session:
         self.ready: Ready | None = None
         self.memory = Residents(models=(), loading=None)
         self.ended = False
+        self.over = asyncio.Event()
         self._ping_timeout = ping_timeout_seconds
         self._stall_timeout = stall_timeout_seconds
         self._row_times = row_times
@@ -137,6 +138,7 @@ class Session:
                 part.cancel()
             # First the news, then the funeral: whoever waits hears of it at once.
             self.ended = True
+            self.over.set()
             self._on_change()
             for mailbox in self._mailboxes.values():
                 mailbox.end(f"the worker process {reason}")

@@ -12,6 +12,7 @@ from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
 from server.services.models import Models
+from server.services.residency import Residency
 from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.tally import Tally
@@ -32,6 +33,7 @@ class Services:
     keys: Keys
     models: Models
     workers: Workers
+    residency: Residency
     health: Health
     active: ActiveJobs
     tally: Tally

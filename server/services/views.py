@@ -9,6 +9,7 @@ from server.domain.adapters import StoredAdapter
 from server.domain.gallery import StoredImage, Upload
 from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
 from server.domain.jobs import Job, JobError, JobState
+from server.domain.lending import Loan
 from server.domain.models import ModelInfo, ModelState
 from server.domain.recipes import Recipe
 from server.domain.work import denoising_steps
@@ -83,7 +84,11 @@ class AdapterView(StoredAdapter):
 
 
 class WorkerView(Frozen):
-    """A worker process: one a device. `epoch` counts its starts."""
+    """A worker process: one a device. `epoch` counts its starts.
+
+    `waiting_models` wait in main memory beside the device. `held_models` have pictures that wait
+    for `lent_bytes`, which a training holds, to come back.
+    """
 
     id: str
     device: str
@@ -91,6 +96,12 @@ class WorkerView(Frozen):
     pid: int | None
     epoch: int
     loaded_models: tuple[str, ...]
+    loading_model: str | None
+    waiting_models: tuple[str, ...]
+    held_models: tuple[str, ...]
+    free_bytes: int | None
+    lent_bytes: int
+    loans: tuple[Loan, ...]
     in_flight: int
     last_error: str | None
 
