@@ -180,4 +180,5 @@ def smallest(parts: Parts, family: Family, offer: Offer, *, pixels: int = MEGAPI
 
 
 def _encoders(offer: Offer) -> tuple[Encoders, ...]:
-    return ("resident", "evicted", "streamed") if offer.streams else ("resident", "evicted")
+    # Where nothing can be streamed, the device is the main memory: nothing can leave it.
+    return ("resident", "evicted", "streamed") if offer.streams else ("resident",)

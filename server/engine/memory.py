@@ -1,30 +1,22 @@
-"""How much memory a device has left, and how much a model's weights will take."""
+"""How much of a device may be taken."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import gc
-import json
-import math
-import struct
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from server.domain.models import EngineModel, Family
-from server.domain.planning import Offer, Parts
+from server.domain.models import Family
+from server.domain.planning import Offer
 from server.domain.plans import Plan, Weights
 from server.engine.plans.possible import why_not
 
 _CGROUP = Path("/sys/fs/cgroup")
-# Where a single file keeps what is not the network.
-_ENCODER_KEYS = ("conditioner.", "cond_stage_model.", "text_encoders.")
-_VAE_KEYS = ("first_stage_model.", "vae.")
 
 
 class DeviceMemory:
@@ -105,26 +97,6 @@ def free_bytes(device: torch.device) -> int:
     return min(_available_bytes(), _cgroup_bytes())
 
 
-@functools.lru_cache(maxsize=64)
-def parts_of(model: EngineModel, dtype: torch.dtype) -> Parts | None:
-    """Return what a model's weights take in memory, from its files' headers; None: unreadable."""
-    path = Path(model.source.path)
-    counted = Counter[str]()
-    try:
-        if model.source.kind == "single_file":
-            for name, count in _values(path):
-                counted[_part_of_key(name)] += count
-        else:
-            for file in _weight_files(path):
-                counted[_part_of_folder(file.parent.name)] += sum(n for _, n in _values(file))
-    except (OSError, ValueError, KeyError, struct.error):
-        return None  # loading will say what is wrong
-    if not counted["network"]:
-        return None
-    size = dtype.itemsize
-    return Parts(counted["network"] * size, counted["encoders"] * size, counted["vae"] * size, size)
-
-
 def give_back(device: torch.device, *, pipelines: bool) -> None:
     """Return to the system what was freed, since allocators keep it.
 
@@ -139,38 +111,6 @@ def give_back(device: torch.device, *, pipelines: bool) -> None:
     if pipelines and sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def _part_of_folder(name: str) -> str:
-    if name.startswith("text_encoder"):
-        return "encoders"
-    return "vae" if name.startswith("vae") else "network"
-
-
-def _part_of_key(name: str) -> str:
-    if name.startswith(_ENCODER_KEYS):
-        return "encoders"
-    return "vae" if name.startswith(_VAE_KEYS) else "network"
-
-
-def _weight_files(folder: Path) -> Iterable[Path]:
-    """Yield a folder's weight files, of two precisions only one."""
-    for file in folder.glob("*/*.safetensors"):
-        if (
-            ".fp16." not in file.name
-            or not file.with_name(file.name.replace(".fp16.", ".")).exists()
-        ):
-            yield file
-
-
-def _values(file: Path) -> Iterator[tuple[str, int]]:
-    """Yield how many numbers each tensor of a .safetensors file holds: length, then JSON."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(min(length, 100_000_000)))
-    for name, entry in header.items():
-        if name[:2] != "__":
-            yield name, math.prod(entry["shape"])
 
 
 def _available_bytes() -> int:

@@ -11,7 +11,8 @@ from server.domain.models import EngineModel
 from server.domain.planning import GIB, Offer, choose, needed_bytes, plans_for, smallest
 from server.domain.plans import RESIDENT, Plan, Profile
 from server.engine.loading import dtype_of
-from server.engine.memory import DeviceMemory, parts_of
+from server.engine.memory import DeviceMemory
+from server.engine.parts import parts_of
 
 
 class Planner:
@@ -38,7 +39,7 @@ class Planner:
         Raises:
             GpuMemoryError: not even the smallest that `profile` allows.
         """
-        parts = parts_of(model, dtype_of(self._device))
+        parts = parts_of(model, dtype_of(self._device).itemsize)
         if parts is None:
             return RESIDENT  # loading will say what is wrong
         offer, capacity = self._offer(profile), self._memory.capacity_bytes
@@ -62,12 +63,12 @@ class Planner:
 
     def needed_bytes(self, model: EngineModel, plan: Plan, pixels: int) -> int:
         """Return what a model takes of the device with `plan`; 0: its files cannot be read."""
-        parts = parts_of(model, dtype_of(self._device))
+        parts = parts_of(model, dtype_of(self._device).itemsize)
         return 0 if parts is None else needed_bytes(plan, parts, model.family, pixels=pixels)
 
     def advice(self, model: EngineModel, plan: Plan, profile: Profile, pixels: int) -> str:
         """Return what would have helped a picture that did not fit with `plan`."""
-        parts = parts_of(model, dtype_of(self._device))
+        parts = parts_of(model, dtype_of(self._device).itemsize)
         words = ["a smaller picture needs less"]
         if parts is not None and profile is Profile.EXACT:
             less = smallest(parts, model.family, self._offer(Profile.MEMORY), pixels=pixels)

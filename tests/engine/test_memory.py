@@ -10,6 +10,7 @@ from server.domain.planning import GIB
 from server.engine import memory
 from server.engine.loading import is_out_of_memory, load
 from server.engine.memory import DeviceMemory
+from server.engine.parts import parts_of
 from tests.engine.workers import engine_model
 
 CPU = torch.device("cpu")
@@ -21,7 +22,7 @@ def test_the_weights_of_a_folder_are_counted_without_loading_them(
 ) -> None:
     model = engine_model("tiny", model_folders[family], Family(family))
     weights = load(model, CPU).weights
-    full, half = (memory.parts_of(model, dtype) for dtype in (torch.float32, torch.bfloat16))
+    full, half = (parts_of(model, itemsize) for itemsize in (4, 2))
     assert full is not None
     assert half is not None
     for part, loaded in (
@@ -36,7 +37,7 @@ def test_the_weights_of_a_folder_are_counted_without_loading_them(
 def test_files_that_cannot_be_read_count_nothing(tmp_path: Path) -> None:
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "a.safetensors").write_bytes(b"short")
-    assert memory.parts_of(engine_model("x", tmp_path, Family.SDXL), torch.float32) is None
+    assert parts_of(engine_model("x", tmp_path, Family.SDXL), 4) is None
 
 
 def test_the_machine_says_what_is_free() -> None:
