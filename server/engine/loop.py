@@ -204,7 +204,11 @@ class Loop:
             self._pace.begin()
             stepped = self._forward.step(taken)
             # Decided now: the seconds may come when the next forward has been launched.
-            is_whole = stepped == taken and self._forward.was_whole
+            is_whole = (
+                stepped == taken
+                and self._forward.was_whole
+                and not any(row.trajectory.skipped_blocks for row in taken)
+            )
             self._pace.end(lambda seconds: self._share(taken, seconds, is_whole=is_whole))
         for row in stepped:
             self._tell(row)
