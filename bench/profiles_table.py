@@ -14,11 +14,14 @@ PAGE = Path(__file__).parent.parent / "docs" / "profiles.md"
 MARK = "## Measured\n"
 
 _HEAD = f"""{MARK}
-Written by `python -m bench.profiles`; not edited by hand below this line. The error of latents is the root mean
-square difference from the exact ones in parts of their deviation; the picture's is its peak signal-to-noise
-ratio in dB against the exact picture: above 40 hardly anybody sees it. Seconds are one picture's, words to pixels, or one
-decoding's; the network's memory is what its weights take.
+Written by `python -m bench.profiles`; not edited by hand below this line. The error of latents is
+the root mean square difference from the exact ones in parts of their deviation; the picture's is
+its peak signal-to-noise ratio in dB against the exact picture: above 40 hardly anybody sees it.
+Seconds are one picture's, words to pixels, or one decoding's, on a CPU those of its time that were
+used; the network's memory is what its weights take. Random weights tell time and memory; how near a
+real FLUX.1 stays, they do not.
 """
+_COLUMNS = ("model", "technique", "latents", "picture, dB", "seconds", "network, MiB", "peak, GiB")
 
 
 class Row(BaseModel):
@@ -89,8 +92,8 @@ def _section(name: str, run: Run) -> str:
         f"### {name}\n",
         f"Greenroom {run.greenroom} on {machine.device}, {machine.memory_gib:g} GiB, "
         f"torch {machine.torch}; load by other work {machine.load:g}; {run.measured_on}.\n",
-        "| model | technique | error of latents | picture, dB | seconds | network, MiB | peak, GiB |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join(_COLUMNS)} |",
+        "|---" * len(_COLUMNS) + "|",
         *(_line(row) for row in run.rows),
     ]
     return "\n".join(lines) + "\n"
@@ -102,7 +105,15 @@ def _line(row: Row) -> str:
     technique = row.technique
     if row.skipped is not None:
         technique += f", {row.skipped:.0%} of the steps left blocks out"
-    picture = "equal" if row.psnr_db is None else f"{row.psnr_db:g}"
-    cells = (row.latents_error, picture, row.seconds, row.network_mib, row.peak_gib)
-    shown = " | ".join("" if cell is None else str(cell) for cell in cells)
-    return f"| {row.subject} | {technique} | {shown} |"
+    cells = (
+        _shown(row.latents_error, ".2g"),
+        "equal" if row.psnr_db is None else f"{row.psnr_db:g}",
+        _shown(row.seconds, ".3g"),
+        _shown(row.network_mib, ".1f"),
+        _shown(row.peak_gib, "g"),
+    )
+    return f"| {row.subject} | {technique} | {' | '.join(cells)} |"
+
+
+def _shown(value: float | None, how: str) -> str:
+    return "" if value is None else f"{value:{how}}"

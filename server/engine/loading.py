@@ -19,6 +19,7 @@ from diffusers import (
 )
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from server.domain.errors import ModelUnavailableError
 from server.domain.models import EngineModel, Family, ModelPart, ModelSource, Task
@@ -26,8 +27,9 @@ from server.domain.plans import RESIDENT, Plan
 from server.engine.families.base import FamilyPipeline
 from server.engine.families.flux import FluxFamily
 from server.engine.families.sdxl import SdxlFamily
-from server.engine.plans.placing import place
 from server.engine.plans.possible import why_not
+from server.engine.plans.quantization import quantise
+from server.engine.plans.streaming import stream
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +73,26 @@ def load(model: EngineModel, device: torch.device, plan: Plan = RESIDENT) -> Fam
     _check_task(model, pipeline)
     for part in model.source.parts:
         _named(model, functools.partial(_apply, pipeline, part))
-    place(pipeline, _network(model, pipeline), device, plan)
+    _place(pipeline, _network(model, pipeline), device, plan)
     return _family(model, pipeline, device)
 
 
 def _network(model: EngineModel, pipeline: DiffusionPipeline) -> Any:  # noqa: ANN401 - diffusers'
     return pipeline.unet if model.family is Family.SDXL else pipeline.transformer
+
+
+def _place(
+    pipeline: DiffusionPipeline, network: nn.Module, device: torch.device, plan: Plan
+) -> None:
+    quantise(network, plan.weights, device)
+    if plan.offload == "none":
+        pipeline.to(device)
+        return
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module) and part is not network:
+            part.to(device)
+    network.to("cpu")
+    stream(network, device, by="block")
 
 
 def _named(model: EngineModel, work: Callable[[], T]) -> T:
