@@ -116,25 +116,44 @@ def _width(size: int, real: int, itemsize: int) -> float:
 def plans_for(profile: Profile, family: Family, offer: Offer) -> Iterator[Plan]:
     """Yield the plans of a profile, the quickest first."""
     if profile is Profile.EXACT:
-        for encoders in _encoders(offer):
-            yield Plan(encoders=encoders)
-        if offer.streams:
-            yield Plan(encoders="streamed", offload="group")
+        yield from _exact_plans(offer)
+    elif profile is Profile.FAST:
+        yield from _fast_plans(family, offer)
+    else:
+        yield from _memory_plans(offer)
+
+
+def _exact_plans(offer: Offer) -> Iterator[Plan]:
+    for encoders in _encoders(offer):
+        yield Plan(encoders=encoders)
+    if offer.streams:
+        yield Plan(encoders="streamed", offload="group")
+
+
+def _fast_plans(family: Family, offer: Offer) -> Iterator[Plan]:
+    # Fewer bits alone are no faster: only multiplying in them is.
+    weights: Weights = "fp8" if "fp8" in offer.weights else "full"
+    cached = family is Family.FLUX
+    if weights == "full" and not cached:
         return
-    kinds: tuple[Weights, ...] = ("fp8", "int8") if profile is Profile.FAST else ("int8", "nf4")
-    cached = profile is Profile.FAST and family is Family.FLUX
-    for weights in kinds:
-        if weights not in offer.weights:
-            continue
-        for encoders in _encoders(offer):
-            yield Plan(profile=profile, weights=weights, encoders=encoders, block_cache=cached)
-        if profile is Profile.MEMORY:
-            last = _encoders(offer)[-1]
-            yield Plan(profile=profile, weights=weights, encoders=last, decode="tiled")
-        if profile is Profile.FAST:
-            return  # what fp8 does not fit into, int8 does not either
-    if profile is Profile.MEMORY and offer.streams:
-        yield Plan(profile=profile, encoders="streamed", offload="group", decode="tiled")
+    for encoders in _encoders(offer):
+        yield Plan(profile=Profile.FAST, weights=weights, encoders=encoders, block_cache=cached)
+
+
+def _memory_plans(offer: Offer) -> Iterator[Plan]:
+    fewer: tuple[Weights, ...] = ("int8", "nf4")
+    for weights in fewer:
+        if weights in offer.weights:
+            for encoders in _encoders(offer):
+                yield Plan(profile=Profile.MEMORY, weights=weights, encoders=encoders)
+            yield Plan(
+                profile=Profile.MEMORY,
+                weights=weights,
+                encoders=_encoders(offer)[-1],
+                decode="tiled",
+            )
+    if offer.streams:
+        yield Plan(profile=Profile.MEMORY, encoders="streamed", offload="group", decode="tiled")
 
 
 def choose(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.domain.models import EngineModel
-from server.domain.plans import Plan, Weights
+from server.domain.models import EngineModel, Family
+from server.domain.plans import Plan, Profile, Weights
 from server.engine.families.base import FamilyPipeline
 from server.engine.worth import Worth
 
@@ -40,6 +40,14 @@ class Kept:
     def size_bytes(self) -> int:
         """What its weights take, wherever they are."""
         return self.family.weights.size_bytes
+
+    def plan_for(self, profile: Profile) -> Plan:
+        """Return the plan that a picture is drawn with; blocks are left out picture by picture."""
+        if profile is not Profile.FAST or self.plan.offload == "group":
+            return self.plan
+        if self.model.family is not Family.FLUX:
+            return self.plan
+        return self.plan.model_copy(update={"profile": profile, "block_cache": True})
 
     def leave(self) -> None:
         """Leave the device, with all that was made there on the way."""

@@ -248,7 +248,7 @@ class Loop:
         kept = self.residents.get(
             model, pixels=pixels, profile=asked.profile, is_short=one.is_short
         )
-        family, plan = kept.family, kept.plan
+        family, plan = kept.family, kept.plan_for(asked.profile)
         use_threads_for(family.parameter_count)
         mix = one.mix.result() if one.mix else self._shelves.mix(family, one.message.adapters)
         trajectory = self.residents.with_room(
@@ -283,7 +283,11 @@ class Loop:
             self._pace.begin()
             stepped = self._forward.step(taken)
             # Decided now: the seconds may come when the next forward has been launched.
-            is_whole = stepped == taken and self._forward.was_whole
+            is_whole = (
+                stepped == taken
+                and self._forward.was_whole
+                and not any(row.trajectory.skipped_blocks for row in taken)
+            )
             self._pace.end(lambda seconds: self._share(taken, seconds, is_whole=is_whole))
         for row in stepped:
             self._tell(row)

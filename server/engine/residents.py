@@ -14,7 +14,7 @@ from server.domain.errors import GpuMemoryError
 from server.domain.images import ResolvedRequest
 from server.domain.models import EngineModel
 from server.domain.planning import MEGAPIXEL, Offer
-from server.domain.plans import Plan, Profile
+from server.domain.plans import Plan, Profile, Weights
 from server.engine import memory
 from server.engine.families.base import FamilyPipeline
 from server.engine.kept import Kept, Key
@@ -283,26 +283,26 @@ class Residents:
     ) -> Kept | None:
         """Return what may draw pictures of `profile` with a model, on the device first."""
         mine = [kept for kept in self._kept.values() if kept.model == model]
+        weights: tuple[Weights, ...] = ("full",)
         if profile is Profile.FAST:
-            mine = [kept for kept in mine if kept.plan.profile is self._fastest(model)]
+            weights = (self._fastest(model),)
         elif profile is Profile.MEMORY:
-            mine = [kept for kept in mine if kept.plan.profile is not Profile.FAST]
-            mine = [kept for kept in mine if not is_short or kept.plan.weights != "full"]
-        else:
-            mine = [kept for kept in mine if kept.plan.profile is Profile.EXACT]
+            weights = ("int8", "nf4") if is_short else ("full", "int8", "nf4")
+        mine = [kept for kept in mine if kept.plan.weights in weights]
         return max(mine, key=lambda kept: kept.is_here, default=None)
 
-    def _fastest(self, model: EngineModel) -> Profile:
+    def _fastest(self, model: EngineModel) -> Weights:
         try:
-            return self.planner.plan(model, Profile.FAST, MEGAPIXEL).profile
+            return self.planner.plan(model, Profile.FAST, MEGAPIXEL).weights
         except GpuMemoryError:
-            return Profile.FAST
+            return "full"
 
     def _brought(self, model: EngineModel, waiting: Kept | None, plan: Plan, pixels: int) -> Kept:
         """Bring a model to the device, from main memory or from its files."""
         started = self._clock()
         if waiting is not None and waiting.plan.weights != plan.weights:
             plan = waiting.plan  # other weights mean reading files
+        plan = plan.model_copy(update={"block_cache": False})  # which is each picture's own
         self._let_go()
         self.free(self.planner.needed_bytes(model, plan, pixels), sparing=[model.id])
         kept = waiting or self._loaded(model, plan)

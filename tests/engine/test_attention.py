@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 
 from server.domain.models import EngineModel
 from server.domain.row_times import RowTime
@@ -30,12 +32,9 @@ CROSS = Shape(rows=2, heads=3, queries=96, keys=77, channels=32)
 
 
 @pytest.fixture(scope="module", params=["sdxl", "flux", "flux-kontext"])
-def family(request: pytest.FixtureRequest) -> FamilyPipeline:
-    pipeline = tiny.MAKERS[request.param]()
-    for part in pipeline.components.values():
-        if isinstance(part, torch.nn.Module):
-            part.eval()
-    return SdxlFamily(pipeline) if request.param == "sdxl" else FluxFamily(pipeline)
+def family(request: pytest.FixtureRequest, model_folders: dict[str, Path]) -> FamilyPipeline:
+    kind = SdxlFamily if request.param == "sdxl" else FluxFamily
+    return kind(DiffusionPipeline.from_pretrained(model_folders[request.param]))
 
 
 @torch.inference_mode()

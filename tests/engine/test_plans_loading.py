@@ -15,7 +15,7 @@ from server.engine.loading import load
 from server.engine.messages import Draw
 from server.engine.plans.possible import why_not
 from server.engine.plans.quantization import is_quantised
-from tests.engine.drawing import difference, finish, request
+from tests.engine.drawing import difference, finish, held, request
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)
@@ -27,7 +27,7 @@ MODELS = ("tiny", "tiny-flux")
 
 @torch.inference_mode()
 def drawn(model: EngineModel, plan: Plan, device: torch.device = CPU, **values: Any) -> Trajectory:
-    family = load(model, device, plan)
+    family = held(model, plan, device)
     asked = request(**values)
     row = family.prepare(asked, family.encode(asked), 0, Pictures(), plan=plan)
     finish(family, [row])
@@ -47,7 +47,7 @@ def test_int8_weights_draw_nearly_the_picture_of_full_ones(
 def test_only_the_large_layers_of_the_blocks_become_int8(
     models: dict[str, EngineModel], name: str
 ) -> None:
-    network = _network(load(models[name], CPU, INT8))
+    network = _network(held(models[name], INT8))
     paths = {path: layer for path, layer in network.named_modules() if is_quantised(layer, path)}
     assert len(paths) >= 8
     for layer in paths.values():
@@ -132,7 +132,7 @@ def test_a_network_streamed_to_a_card_draws_the_same_picture(
     models: dict[str, EngineModel], name: str
 ) -> None:
     exact = drawn(models[name], RESIDENT, CUDA).latents.float()
-    streamed = load(models[name], CUDA, STREAMED)
+    streamed = held(models[name], STREAMED, CUDA)
     assert next(_network(streamed).parameters()).device == CPU
     assert difference(drawn(models[name], STREAMED, CUDA).latents.float(), exact) < 1e-4
 

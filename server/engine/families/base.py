@@ -22,6 +22,7 @@ from server.domain.plans import RESIDENT, Plan
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.mix import Mix
 from server.engine.attention.processors import Site
+from server.engine.plans.block_cache import BlockCache
 from server.engine.weights import PipelineWeights
 
 
@@ -119,6 +120,7 @@ class Trajectory:
         reference_grid: their rows and columns.
         mix: the adapters that its rows are drawn with.
         plan: how its model is held and run.
+        cache: what FLUX.1's blocks did at an earlier step, if the plan takes it up.
         last_step: what the last step was made of, for previews.
     """
 
@@ -139,6 +141,7 @@ class Trajectory:
     reference_grid: tuple[int, int] | None = None
     mix: Mix = ()
     plan: Plan = RESIDENT
+    cache: BlockCache | None = None
     step_arguments: dict[str, Any] = field(default_factory=dict)
     step_index: int = 0
     last_step: LastStep | None = None
@@ -176,6 +179,11 @@ class Trajectory:
         return self.timesteps[self.step_index]
 
     @property
+    def skipped_blocks(self) -> bool:
+        """Whether the last step took less than a whole forward."""
+        return self.cache is not None and self.cache.reused
+
+    @property
     def bucket(self) -> Hashable:
         """Trajectories of one bucket fit into one forward."""
         # Packed latents of 64 x 96 and 96 x 64 have one shape, but their tokens other places.
@@ -191,6 +199,8 @@ class Trajectory:
         # Some schedulers compute in fp32 and do not come back.
         self.latents = output.prev_sample.to(self.latents.dtype)
         self.step_index += 1
+        if self.cache is not None:
+            self.cache.commit()
         if self.blend is not None:
             self.latents = self.blend.apply(self.latents, None if self.is_done else self.timestep)
 

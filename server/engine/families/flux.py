@@ -28,6 +28,7 @@ from server.engine.families.base import (
 from server.engine.families.flux_pictures import FluxPictures
 from server.engine.families.flux_references import PREFERRED_SIZES, Sizes
 from server.engine.families.prompts import PromptCache
+from server.engine.plans.block_cache import BlockCache, Inputs, RowState, predict_reusing
 from server.engine.plans.tiles import decoded
 from server.engine.weights import PipelineWeights
 
@@ -140,6 +141,7 @@ class FluxFamily:
             reference_grid=prepared.reference_grid,
             mix=mix,
             plan=plan,
+            cache=BlockCache() if plan.block_cache else None,
         )
 
     def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
@@ -156,19 +158,52 @@ class FluxFamily:
                 mixes.append(row.mix)
                 if row.network_guidance is not None:
                     guidances.append(row.network_guidance)
-        with self._cast.drawing(mixes):
-            predictions = self._pipeline.transformer(
-                hidden_states=torch.cat(tokens),
-                timestep=torch.stack(timesteps) / 1000,
-                guidance=torch.cat(guidances) if guidances else None,
-                pooled_projections=torch.cat(pooled),
-                encoder_hidden_states=torch.cat(prompts),
-                txt_ids=prompts[0].new_zeros(prompts[0].shape[1], 3),
-                img_ids=self._image_ids(rows[0]),
-                return_dict=False,
-            )[0][:, : rows[0].latents.shape[1]]
-        split = predictions.split([len(row.encoded.rows) for row in rows])
+        inputs = Inputs(
+            hidden_states=torch.cat(tokens),
+            timestep=torch.stack(timesteps) / 1000,
+            guidance=torch.cat(guidances) if guidances else None,
+            pooled_projections=torch.cat(pooled),
+            encoder_hidden_states=torch.cat(prompts),
+            txt_ids=prompts[0].new_zeros(prompts[0].shape[1], 3),
+            img_ids=self._image_ids(rows[0]),
+        )
+        predictions = self._written(inputs, rows, mixes)[:, : rows[0].latents.shape[1]]
+        split = torch.split(predictions, [len(row.encoded.rows) for row in rows])
         return [row.split(prediction) for row, prediction in zip(rows, split, strict=True)]
+
+    def _written(
+        self, inputs: Inputs, rows: Sequence[Trajectory], mixes: Sequence[Mix]
+    ) -> torch.Tensor:
+        """Return what the network writes to all of its tokens."""
+        if any(row.cache is not None for row in rows):
+            return self._written_reusing(inputs, rows, mixes)
+        with self._cast.drawing(mixes):
+            written: torch.Tensor = self._pipeline.transformer(
+                **inputs.as_arguments(), return_dict=False
+            )[0]
+        return written
+
+    def _written_reusing(
+        self, inputs: Inputs, rows: Sequence[Trajectory], mixes: Sequence[Mix]
+    ) -> torch.Tensor:
+        states: list[RowState | None] = []
+        thresholds: list[float | None] = []
+        for row in rows:
+            count = len(row.encoded.rows)
+            states += (None,) * count if row.cache is None else row.cache.rows(count)
+            thresholds += [None if row.cache is None else row.cache.threshold] * count
+        written, after = predict_reusing(
+            self._pipeline.transformer,
+            inputs,
+            states,
+            thresholds,
+            lambda indices: self._cast.drawing([mixes[index] for index in indices]),
+        )
+        for row in rows:
+            mine, after = after[: len(row.encoded.rows)], after[len(row.encoded.rows) :]
+            if row.cache is not None:
+                row.cache.propose(mine)
+        return written
 
     def decode(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
