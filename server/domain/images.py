@@ -50,6 +50,14 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+class Fallback(StrEnum):
+    """Who may draw where the model asked for cannot: nobody, our own machines, or the chain."""
+
+    NEVER = "never"
+    LOCAL = "local"  # models of this server, and connections that are marked as trusted
+    ANY = "any"
+
+
 class Outpaint(Frozen):
     """How far to widen a picture: each side as a part of the picture's own width or height."""
 
@@ -140,6 +148,10 @@ class ImageRequest(Frozen):
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
     priority: Priority = Priority.NORMAL
+    fallback: Fallback | None = Field(
+        default=None,
+        description="Who of the model's chain may draw if the model cannot; absent: all of it",
+    )
     deadline_seconds: float | None = Field(default=None, gt=0, le=86_400)
     format: ImageFormat = ImageFormat.PNG
 

@@ -16,6 +16,7 @@ from server.domain.streams import StateEvent
 from server.store import schema
 from server.store.adapters import AdapterRepository
 from server.store.blobs import BlobStore
+from server.store.chains import ChainRepository
 from server.store.database import Database
 from server.store.events import EventRepository
 from server.store.images import ImageRepository
@@ -24,6 +25,7 @@ from server.store.keys import KeyRepository
 from server.store.migrate import migrate
 from server.store.rates import RateRepository
 from server.store.row_times import RowTimeRepository
+from server.store.tried import TriedRepository
 from server.store.uploads import UPLOAD_SUFFIX, UploadRepository
 from server.store.vault import Vault
 
@@ -64,6 +66,8 @@ class Store:
         self.events = EventRepository(database)
         self.rates = RateRepository(database)
         self.row_times = RowTimeRepository(database)
+        self.tried = TriedRepository(database)
+        self.chains = ChainRepository(database)
 
     @classmethod
     async def open(

@@ -50,6 +50,7 @@ def a_job(**changes: Any) -> Job:
         "attempt": 0,
         "deaths": 0,
         "error": None,
+        "route": None,
     }
     return Job.model_validate(values | changes)
 

@@ -1,0 +1,54 @@
+"""Connections as the chain sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.domain.connections import Connection, ProviderKind
+from server.domain.events import Event
+from server.domain.images import ResolvedRequest
+from server.domain.models import ModelInfo
+from server.domain.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An active connection, who draws for it, and what its model declares."""
+
+    connection: Connection
+    provider: Provider
+    info: ModelInfo
+
+    @property
+    def name(self) -> str:
+        """What requests and chains call it."""
+        return self.connection.name
+
+    @property
+    def is_free(self) -> bool:
+        """Whether drawing there costs no money: it belongs to the same people."""
+        return self.connection.is_trusted
+
+    @property
+    def resends_safely(self) -> bool:
+        """Whether the same call sent again is known there, and not drawn twice."""
+        return self.connection.provider is ProviderKind.GREENROOM
+
+    def generate(self, request: ResolvedRequest, call_id: str) -> AsyncGenerator[Event, None]:
+        """Draw; a service that knows calls by their ids draws one of the same id once."""
+        del call_id
+        return self.provider.generate(request)
+
+
+class Remotes(Protocol):
+    """The connections that may be drawn with now."""
+
+    def get(self, name: str) -> Remote | None:
+        """Return the active connection called `name`."""
+        ...
+
+    def all(self) -> Sequence[Remote]:
+        """Return every active connection."""
+        ...
