@@ -8,8 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from server.domain.images import Frozen, Id, ModelId
-from server.domain.models import ParameterValue
+from server.domain.images import Frozen, Id, ModelId, ParameterValue
 from server.domain.money import Money
 
 
