@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -24,13 +25,19 @@ from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.calls import Calls
+from server.services.chains import Chains
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
+from server.services.lanes import Lanes
 from server.services.measurements import Measurements
 from server.services.models import Models
+from server.services.record import Record
+from server.services.remotes import NoRemotes
+from server.services.routing import Router
 from server.services.runner import Runner
 from server.services.services import Services
 from server.services.sources import Sources
@@ -135,7 +142,20 @@ class _House:
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
-        self.dispatcher = Dispatcher(self.workers, self.active, self.runner, self.rates)
+        self.remotes = NoRemotes()
+        self.lanes = Lanes(self.remotes, Rates(), time.monotonic, now)
+        self.record = Record(store, self.runner, now)
+        self.calls = Calls(store, self.runner, self.record, self.lanes, time.monotonic)
+        self.dispatcher = Dispatcher(
+            self.workers,
+            self.active,
+            self.runner,
+            self.calls,
+            self.record,
+            self.lanes,
+            self.rates,
+        )
+        self.chains = Chains(store, self.registry, self.remotes)
         self.seen = Workers(self.workers, self.dispatcher)
         self.models = Models(self.registry, self.seen.loaded_models, settings.weights_dir)
 
@@ -150,6 +170,7 @@ class _House:
         self.models.prepare_default()
         stack.push_async_callback(self.dispatcher.stop)
         services = self._services()
+        await self.calls.restore()
         self.dispatcher.start()
         return services
 
@@ -175,12 +196,11 @@ class _House:
     def _generation(self) -> Generation:
         return Generation(
             self.store,
-            self.sources,
-            self.adapters,
-            self.registry,
+            Router(self.registry, self.remotes, self.chains, self.sources, self.adapters),
+            self.record,
+            self.remotes,
             self.active,
             self.dispatcher,
-            self.rates,
             self.new_id,
             self.now,
             max_jobs=self.settings.max_queued_jobs,

@@ -53,23 +53,7 @@ class Calls:
         Raises:
             AppError: why not all of them came.
         """
-        lane.breaker.begin()
-        try:
-            begun = await self._record.begin(active, remote.name, due.pictures)
-            await self._draw(active, due, member, remote, lane, begun)
-        except asyncio.CancelledError:
-            lane.breaker.gave_up()
-            raise
-
-    async def _draw(
-        self,
-        active: ActiveJob,
-        due: Unit,
-        member: Member,
-        remote: Remote,
-        lane: Lane,
-        begun: Tried,
-    ) -> None:
+        begun = await self._record.begin(active, remote.name, due.pictures)
         started = self._clock()
         try:
             failed = await self._events(active, due, member, remote, begun)
@@ -125,9 +109,7 @@ class Calls:
         await self._runner.persist(lambda: self._store.rates.save(_DEVICE, name, rate))
 
 
-def _worst(
-    failed: dict[int, AppError], missing: list[int], name: str
-) -> AppError | None:
+def _worst(failed: dict[int, AppError], missing: list[int], name: str) -> AppError | None:
     """Return the error that decides over all that is missing: the least hopeful one."""
     if not missing:
         return None

@@ -10,7 +10,7 @@ from server.domain.errors import InvalidRequestError, ModelNotFoundError, NotFou
 from server.domain.routes import MemberKind
 from server.registry.registry import Registry
 from server.services.remotes import Remotes
-from server.services.views import ChainMemberView, ChainView
+from server.services.route_views import ChainMemberView, ChainView
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)

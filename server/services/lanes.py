@@ -15,7 +15,7 @@ from server.domain.errors import (
 )
 from server.domain.rates import Rates
 from server.domain.routes import Outcome
-from server.services.breaker import Breaker
+from server.services.breaker import Breaker, BreakerState
 from server.services.fairness import FairQueue, Unit
 from server.services.remotes import Remote, Remotes
 
@@ -31,13 +31,26 @@ class Lane:
         self.breaker = breaker
         self.queue = FairQueue()
         self.flying: list[Unit] = []
+        self._probe: Unit | None = None
         self.ended: Counter[Outcome] = Counter()  # calls since the start
 
     def next(self, remote: Remote) -> Unit | None:
-        """Take out the call that may begin now, if one may."""
+        """Take out the call that may begin now, if one may; `release` it when it is over."""
         if len(self.flying) >= remote.connection.concurrency or not self.breaker.lets_pass:
             return None
-        return self.queue.pop()
+        due = self.queue.pop()
+        if due is not None:
+            self.flying.append(due)
+            self._probe = due if self.breaker.state is BreakerState.HALF_OPEN else self._probe
+            self.breaker.begin()
+        return due
+
+    def release(self, due: Unit) -> None:
+        """Note that a call is over, however it ended."""
+        self.flying.remove(due)
+        if self._probe is due:
+            self._probe = None
+            self.breaker.gave_up()
 
     def objection(self) -> AppError | None:
         """Return why no call may begin now, or None when one may."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 
 from server.domain.errors import AppError, ProviderError, ProviderUnreachableError
@@ -20,15 +20,28 @@ class Record:
         self._runner = runner
         self._now = now
 
+    async def take_up(self, active: ActiveJob, resends: Callable[[str], bool]) -> None:
+        """Read the lines of calls that the end of an earlier process cut off.
+
+        Args:
+            active: a job of before, with its record.
+            resends: whether a member knows a call again, and so does not draw it twice.
+        """
+        for line in tuple(active.tried):
+            safe = resends(line.member)
+            read = after_restart(active.job.way, line, active.stored, resends=safe)
+            if read is not line:
+                await self._keep(active, [read])
+
     async def begin(self, active: ActiveJob, member: str, pictures: Sequence[int]) -> Tried:
         """Write that a call begins. One that was interrupted goes on under its old number.
 
         That number is the call's own for good, so a service that knows it draws nothing twice.
         """
+        wanted = (Outcome.INTERRUPTED, member, tuple(pictures))
         for old in active.tried:
-            if old.outcome is Outcome.INTERRUPTED and old.pictures == tuple(pictures):
-                if old.member == member:
-                    return await self._put(active, old, Outcome.BEGUN)
+            if (old.outcome, old.member, old.pictures) == wanted:
+                return await self._put(active, old, Outcome.BEGUN)
         line = self._line(active, member, pictures, Outcome.BEGUN)
         return await self._add(active, line)
 
@@ -84,9 +97,7 @@ class Record:
         for member in barred:
             if member.name not in known:
                 line = self._line(active, member.name, (), Outcome.SKIPPED, ahead=len(lines))
-                lines.append(
-                    line.model_copy(update={"code": member.code, "detail": member.detail})
-                )
+                lines.append(line.model_copy(update={"code": member.code, "detail": member.detail}))
         if lines:
             await self._keep(active, lines)
 
@@ -129,7 +140,7 @@ class Record:
         await self._runner.persist(lambda: self._store.tried.keep(active.job.id, *lines))
 
 
-def after_restart(route: Route, line: Tried, stored: Sequence[int], *, resends: bool) -> Tried:
+def after_restart(route: Route, line: Tried, stored: Set[int], *, resends: bool) -> Tried:
     """Return what a line that says "begun" means once the process that wrote it is gone.
 
     Args:
@@ -157,9 +168,7 @@ def interrupted(member: str) -> ProviderError:
     )
 
 
-def _failed(
-    begun: Tried, pictures: Sequence[int], error: AppError, seconds: float | None
-) -> Tried:
+def _failed(begun: Tried, pictures: Sequence[int], error: AppError, seconds: float | None) -> Tried:
     billed = isinstance(error, ProviderError) and error.may_have_billed
     return begun.model_copy(
         update={

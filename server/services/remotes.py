@@ -52,3 +52,16 @@ class Remotes(Protocol):
     def all(self) -> Sequence[Remote]:
         """Return every active connection."""
         ...
+
+
+class NoRemotes:
+    """No connections at all."""
+
+    def get(self, name: str) -> Remote | None:
+        """See Remotes."""
+        del name
+        return None
+
+    def all(self) -> Sequence[Remote]:
+        """See Remotes."""
+        return ()

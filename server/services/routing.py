@@ -46,9 +46,7 @@ class _Asked:
     adapters: Mapping[str, StoredAdapter]
 
     def resolved(self, info: ModelInfo) -> ResolvedRequest:
-        return resolve(
-            self.request, info, seed=self.seed, given=self.given, adapters=self.adapters
-        )
+        return resolve(self.request, info, seed=self.seed, given=self.given, adapters=self.adapters)
 
     @property
     def names_pictures(self) -> bool:
@@ -133,15 +131,9 @@ class Router:
         remote = self._remotes.get(name)
         kind = MemberKind.LOCAL if remote is None else MemberKind.REMOTE
         try:
-            if scope is Fallback.NEVER:
-                raise _BarredError("fallback-never", "the request allows no fallback")
+            _check_scope(scope, name, remote)
             if remote is None:
                 return self._other_local(asked, name)
-            if scope is Fallback.LOCAL and not remote.is_free:
-                raise _BarredError(
-                    "fallback-local",
-                    f"the request stays on our own machines, and '{name}' is not marked as trusted",
-                )
             return self._remote(asked, remote)
         except ModelNotFoundError:
             detail = f"'{name}' is no model, and no connection that is switched on"
@@ -168,6 +160,16 @@ class Router:
         if refusal is not None:
             raise RequestRefusedError(refusal.detail, parameter=refusal.parameter)
         return _allowed(remote.name, MemberKind.REMOTE, resolved, 0.0, is_free=remote.is_free)
+
+
+def _check_scope(scope: Fallback, name: str, remote: Remote | None) -> None:
+    if scope is Fallback.NEVER:
+        raise _BarredError("fallback-never", "the request allows no fallback")
+    if scope is Fallback.LOCAL and remote is not None and not remote.is_free:
+        raise _BarredError(
+            "fallback-local",
+            f"the request stays on our own machines, and '{name}' is not marked as trusted",
+        )
 
 
 def _check_twins(asked: _Asked, remote: Remote) -> None:

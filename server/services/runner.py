@@ -213,9 +213,7 @@ class Runner:
             duration_seconds=round(event.duration_seconds, 3),
         )
 
-    def _stored(
-        self, active: ActiveJob, index: int, event: Picture, served_by: str
-    ) -> StoredImage:
+    def _stored(self, active: ActiveJob, index: int, event: Picture, served_by: str) -> StoredImage:
         return StoredImage(
             id=self._new_id(),
             owner=active.job.owner,

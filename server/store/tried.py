@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from server.domain.routes import Tried
 from server.store.columns import read
-from server.store.database import Database
+from server.store.database import Database, Transaction
 from server.store.schema import tried
 
 
@@ -22,9 +22,12 @@ class TriedRepository:
     async def keep(self, job_id: str, *lines: Tried) -> None:
         """Keep lines of a job's record in place of those with the same numbers."""
         rows = [dict(line) | {"job_id": job_id} for line in lines]
-        await self._database.write(
-            lambda t: [t.put(tried, row, ["job_id", "number"]) for row in rows]
-        )
+
+        def work(transaction: Transaction) -> None:
+            for row in rows:
+                transaction.put(tried, row, ["job_id", "number"])
+
+        await self._database.write(work)
 
     async def of_job(self, job_id: str) -> list[Tried]:
         """Return a job's record in order."""
