@@ -8,8 +8,9 @@ from contextlib import aclosing
 
 import structlog
 
-from server.domain.errors import AppError, ProviderAnswerError, ProviderError
+from server.domain.errors import AppError, ModelUnavailableError, ProviderAnswerError, ProviderError
 from server.domain.events import Failed
+from server.domain.provider import RemoteProvider
 from server.domain.routes import Member, Outcome, Tried
 from server.services.active import ActiveJob
 from server.services.fairness import Unit
@@ -90,9 +91,10 @@ class Calls:
             update={"num_images": due.count, "seed": resolved.seed + due.index}
         )
         # The line's number stays the same when a call is sent again, and is its own else.
-        call_id = f"{due.job_id}-{begun.number}"
+        key = f"{due.job_id}-{begun.number}"
         try:
-            async with aclosing(remote.generate(request, call_id)) as events:
+            provider = _usable(remote)
+            async with aclosing(provider.generate(request, resend_key=key)) as events:
                 async for event in events:
                     index = due.index + event.index
                     if isinstance(event, Failed):
@@ -107,6 +109,12 @@ class Calls:
     async def _learn(self, name: str, count: int, seconds: float) -> None:
         rate = self._lanes.rates.learn(name, count, seconds)
         await self._runner.persist(lambda: self._store.rates.save(_DEVICE, name, rate))
+
+
+def _usable(remote: Remote) -> RemoteProvider:
+    if remote.provider is None:
+        raise ModelUnavailableError(f"connection '{remote.name}' cannot be used: {remote.reason}")
+    return remote.provider
 
 
 def _worst(failed: dict[int, AppError], missing: list[int], name: str) -> AppError | None:

@@ -36,7 +36,11 @@ class Lane:
 
     def next(self, remote: Remote) -> Unit | None:
         """Take out the call that may begin now, if one may; `release` it when it is over."""
-        if len(self.flying) >= remote.connection.concurrency or not self.breaker.lets_pass:
+        if (
+            remote.provider is None
+            or len(self.flying) >= remote.connection.concurrency
+            or not self.breaker.lets_pass
+        ):
             return None
         due = self.queue.pop()
         if due is not None:
@@ -194,6 +198,9 @@ class Lanes:
         return one * (ahead / most + calls[last].count)
 
     def _objection(self, lane: Lane) -> AppError | None:
-        if self.remotes.get(lane.name) is None:
+        remote = self.remotes.get(lane.name)
+        if remote is None:
             return ModelUnavailableError(f"connection '{lane.name}' was switched off or removed")
+        if remote.provider is None:
+            return ModelUnavailableError(f"'{lane.name}' cannot be used: {remote.reason}")
         return lane.objection()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from server.domain.connections import Connection, ProviderKind
-from server.domain.events import Event
-from server.domain.images import ResolvedRequest
 from server.domain.models import ModelInfo
-from server.domain.provider import Provider
+from server.domain.provider import RemoteProvider
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """An active connection, who draws for it, and what its model declares."""
+    """An active connection: what draws for it, or why nothing does, and what its model takes."""
 
     connection: Connection
-    provider: Provider
+    provider: RemoteProvider | None
     info: ModelInfo
+    reason: str | None
 
     @property
     def name(self) -> str:
@@ -35,11 +34,6 @@ class Remote:
     def resends_safely(self) -> bool:
         """Whether the same call sent again is known there, and not drawn twice."""
         return self.connection.provider is ProviderKind.GREENROOM
-
-    def generate(self, request: ResolvedRequest, call_id: str) -> AsyncGenerator[Event, None]:
-        """Draw; a service that knows calls by their ids draws one of the same id once."""
-        del call_id
-        return self.provider.generate(request)
 
 
 class Remotes(Protocol):

@@ -124,6 +124,8 @@ class Router:
     def _asked_remote(self, asked: _Asked, remote: Remote) -> Member:
         try:
             return self._remote(asked, remote)
+        except ModelUnavailableError as error:
+            return _barred(remote.name, MemberKind.REMOTE, error.code, error.detail)
         except _BarredError as error:
             raise RequestRefusedError(error.detail) from error
 
@@ -148,6 +150,9 @@ class Router:
         return _allowed(info.id, MemberKind.LOCAL, resolved, flops(info.family, resolved))
 
     def _remote(self, asked: _Asked, remote: Remote) -> Member:
+        if remote.provider is None:
+            detail = f"connection '{remote.name}' cannot be used: {remote.reason}"
+            raise ModelUnavailableError(detail)
         _check_twins(asked, remote)
         if asked.names_pictures and not remote.connection.takes_pictures:
             raise _BarredError(
