@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from server.domain.adapters import StoredAdapter
+from server.domain.connections import Check, Connection, RemoteModelInfo
 from server.domain.gallery import StoredImage, Upload
 from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
 from server.domain.jobs import Job, JobError, JobState
@@ -80,6 +81,40 @@ class UploadView(Frozen):
 
 class AdapterView(StoredAdapter):
     """An adapter to draw with; name its id in `adapters`, or as `<lora:id:weight>` in a prompt."""
+
+
+class ConnectionView(Connection):
+    """A connection as its administrators see it; `reason` says why it cannot be used now."""
+
+    reason: str | None
+    needs_a_key: bool
+
+
+class CheckView(Check):
+    """What a test of a connection found out."""
+
+
+class RemoteModelsView(Frozen):
+    """Models as the service lists them now; name the `id` of one as a connection's `model`."""
+
+    models: tuple[RemoteModelInfo, ...]
+    listed_at: datetime
+    age_seconds: float
+
+
+class SkippedView(Frozen):
+    """A connection that was not imported, and why."""
+
+    name: str
+    reason: str
+
+
+class ImportedView(Frozen):
+    """What an import did; those in `needs_key` do not draw before they have one."""
+
+    created: tuple[ConnectionView, ...]
+    needs_key: tuple[str, ...]
+    skipped: tuple[SkippedView, ...]
 
 
 class WorkerView(Frozen):
@@ -204,6 +239,15 @@ _COPIED = (
     "attempt",
     "error",
 )
+
+
+def connection_view(connection: Connection, reason: str | None) -> ConnectionView:
+    """Return `connection` with whether, and why not, it can be used."""
+    return ConnectionView(
+        **dict(connection),
+        reason=reason,
+        needs_a_key=connection.needs_key and not connection.has_key,
+    )
 
 
 def model_view(

@@ -1,0 +1,194 @@
+"""The providers that connections stand for: made once, kept alive, made anew after a change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+import structlog
+from pydantic import SecretStr
+
+from server.domain.connections import Connection
+from server.domain.errors import (
+    InvalidRequestError,
+    MasterKeyError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    StorageUnavailableError,
+)
+from server.domain.models import ModelInfo
+from server.domain.provider import RemoteProvider
+from server.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+MakeProvider = Callable[[Connection, SecretStr | None], RemoteProvider]
+_LOOK_SECONDS = 2.0  # the command line changes connections beside a running server
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An active connection: what draws for it, or why nothing does, and what its model takes."""
+
+    connection: Connection
+    provider: RemoteProvider | None
+    info: ModelInfo
+    reason: str | None
+
+
+class Remotes:
+    """Every active connection by name. Reads are of memory alone.
+
+    Args:
+        store: where connections and their keys are.
+        make: makes a provider out of a connection and its key.
+    """
+
+    def __init__(self, store: Store, make: MakeProvider) -> None:
+        self._store = store
+        self._make = make
+        self._remotes: dict[str, Remote] = {}
+        self._seen: str | None = None
+        self._turn = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a connection came, went or became another one."""
+        self._listeners.append(listener)
+
+    def provider(self, name: str) -> RemoteProvider:
+        """Return what draws for the active connection `name`.
+
+        Raises:
+            ModelNotFoundError: there is no active connection of that name.
+            ModelUnavailableError: it cannot be used; the message says why.
+        """
+        remote = self._remotes.get(name)
+        if remote is None:
+            raise ModelNotFoundError(f"no connection '{name}' is active")
+        if remote.provider is None:
+            raise ModelUnavailableError(f"connection '{name}' cannot be used: {remote.reason}")
+        return remote.provider
+
+    def providers(self) -> Mapping[str, RemoteProvider]:
+        """Return what draws for each active connection that can be used, in their order."""
+        return {n: r.provider for n, r in self._remotes.items() if r.provider is not None}
+
+    def all(self) -> tuple[Remote, ...]:
+        """Return every active connection in order."""
+        return tuple(self._remotes.values())
+
+    def get(self, name: str) -> Remote | None:
+        """Return the active connection of that name."""
+        return self._remotes.get(name)
+
+    def reason(self, connection: Connection) -> str | None:
+        """Return why an active connection cannot be used, None when it can."""
+        remote = self._remotes.get(connection.name)
+        return None if remote is None else remote.reason
+
+    @asynccontextmanager
+    async def trial(self, connection: Connection) -> AsyncIterator[RemoteProvider]:
+        """Make a provider for one use, whether the connection is active or not."""
+        provider = self._make(connection, await self._store.connections.key(connection.id))
+        try:
+            yield provider
+        finally:
+            await provider.aclose()
+
+    async def check_parameters(self, connection: Connection) -> None:
+        """Refuse defaults that the connection's model does not take.
+
+        Raises:
+            InvalidRequestError, RequestRefusedError: the message names the parameter.
+        """
+        provider = self._make(connection, None)
+        try:
+            info = await declared(provider)
+        finally:
+            await provider.aclose()
+        for name in connection.parameters:
+            if info.parameter(name) is None:
+                have = ", ".join(p.name for p in info.parameters) or "none"
+                raise InvalidRequestError(
+                    f"model '{connection.model}' has no parameter '{name}'; it has {have}",
+                    parameter="parameters",
+                )
+
+    async def start(self) -> None:
+        """Make all providers and look for changes from then on."""
+        trouble = await self._store.sealing.trouble()
+        if trouble is not None:
+            log.warning("connections.no_master_key", reason=trouble)
+        await self.refresh()
+        self._watching = asyncio.create_task(self._watch(), name="connections")
+
+    async def stop(self) -> None:
+        """Look no more, and close every provider."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        for provider in self.providers().values():
+            await provider.aclose()
+        await asyncio.gather(*self._closing)
+
+    async def refresh(self) -> None:
+        """Take over what changed in the database since the last look."""
+        async with self._turn:
+            seen = await self._store.sealing.changed()
+            is_well = all(remote.reason is None for remote in self._remotes.values())
+            if seen == self._seen and is_well:
+                return
+            rows = [row for row in await self._store.connections.list() if row.is_active]
+            old, self._remotes = self._remotes, {row.name: await self._kept(row) for row in rows}
+            self._seen = seen
+            kept = {id(remote.provider) for remote in self._remotes.values()}
+            for remote in old.values():
+                if remote.provider is not None and id(remote.provider) not in kept:
+                    self._close(remote.provider)
+        for listener in self._listeners:
+            listener()
+
+    async def _kept(self, connection: Connection) -> Remote:
+        """Return the provider of a connection: the present one where nothing changed."""
+        old = self._remotes.get(connection.name)
+        if old is not None and old.reason is None and _is_same(old.connection, connection):
+            return replace(old, connection=connection)
+        reason, key = None, None
+        try:
+            key = await self._store.connections.key(connection.id)
+        except MasterKeyError as error:
+            reason = error.detail
+        if connection.needs_key and not connection.has_key:
+            reason = "it has no key; give it one"
+        provider = self._make(connection, key)
+        info = await declared(provider)
+        if reason is None:
+            return Remote(connection, provider, info, None)
+        await provider.aclose()
+        return Remote(connection, None, info, reason)
+
+    def _close(self, provider: RemoteProvider) -> None:
+        task = asyncio.create_task(provider.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            with suppress(StorageUnavailableError):  # health tells
+                await self.refresh()
+
+
+async def declared(provider: RemoteProvider) -> ModelInfo:
+    """Return what the model of a connection takes."""
+    (info,) = await provider.models()
+    return info
+
+
+def _is_same(one: Connection, other: Connection) -> bool:
+    return one == other.model_copy(update={"position": one.position})
