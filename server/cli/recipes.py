@@ -57,6 +57,10 @@ def options_again(
     for name in OPTIONAL_PARAMETERS:
         if name in parameters and name not in PICTURE_PARAMETERS and said[name] is not None:
             again[name] = said[name]
+    if recipe.options:
+        again["options"] = said["options"]
+    if recipe.remote is not None and not recipe.remote.seeded:
+        again.pop("seed")  # it numbered the picture and did nothing
     if "adapters" in again:  # by name: what that means now is for the server to say
         again["adapters"] = [{"id": one.id, "weight": one.weight} for one in recipe.adapters]
     for name in changes:

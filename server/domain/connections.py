@@ -15,8 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from server.domain.images import Frozen, Id, ModelId
-from server.domain.models import ParameterValue
+from server.domain.images import Frozen, Id, ModelId, ParameterValue
 from server.domain.money import Money
 
 

@@ -10,7 +10,7 @@ from server.domain.connections import Check, Connection, RemoteModelInfo
 from server.domain.gallery import StoredImage, Upload
 from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
 from server.domain.jobs import Job, JobError, JobState
-from server.domain.models import ModelInfo, ModelState
+from server.domain.models import ModelInfo, ModelState, RemoteTerms
 from server.domain.recipes import Recipe
 from server.domain.work import denoising_steps
 
@@ -142,6 +142,7 @@ class PullView(Frozen):
 class ModelView(ModelInfo):
     """A registered model: what it declares, and whether it can draw now."""
 
+    remote: RemoteTerms | None  # once more without a default, so that clients find it present
     state: ModelState
     reason: str | None
     loaded: bool
