@@ -25,6 +25,7 @@ from server.services.views import (
     CheckView,
     ConnectionView,
     ImportedView,
+    RemoteModelsView,
     SkippedView,
     connection_view,
 )
@@ -178,10 +179,25 @@ class Connections:
             MasterKeyError: the key cannot be read.
         """
         connection = await self._row(connection_id)
-        async with self._remotes.trial(connection) as provider:
-            check = await provider.check()
+        check = await (await self._remotes.made(connection)).check()
         log.info("connection.tested", connection=connection.name, seconds=check.seconds)
         return CheckView(**dict(check))
+
+    async def models(self, connection_id: str, *, fresh: bool = False) -> RemoteModelsView:
+        """Return the models of a connection's service, and how old that list is.
+
+        Args:
+            connection_id: id or name.
+            fresh: ask the service now, and not only when its last answer is old.
+
+        Raises:
+            MasterKeyError: the key cannot be read.
+        """
+        provider = await self._remotes.made(await self._row(connection_id))
+        found = await provider.catalogue(fresh=fresh)
+        return RemoteModelsView(
+            models=found.models, age_seconds=found.age_seconds, problem=found.problem
+        )
 
     async def export(self) -> ConnectionsFile:
         """Return all connections without their keys."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -51,10 +51,10 @@ class Remotes:
         self._make = make
         self._remotes: dict[str, Remote] = {}
         self._seen: str | None = None
+        self.names: frozenset[str] = frozenset()  # of all connections, inactive ones too
         self._turn = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._watching: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a connection came, went or became another one."""
@@ -91,14 +91,16 @@ class Remotes:
         remote = self._remotes.get(connection.name)
         return None if remote is None else remote.reason
 
-    @asynccontextmanager
-    async def trial(self, connection: Connection) -> AsyncIterator[RemoteProvider]:
-        """Make a provider for one use, whether the connection is active or not."""
-        provider = self._make(connection, await self._store.connections.key(connection.id))
-        try:
-            yield provider
-        finally:
-            await provider.aclose()
+    async def made(self, connection: Connection) -> RemoteProvider:
+        """Return a provider for one use, whether the connection is active or not.
+
+        Raises:
+            MasterKeyError: its key cannot be read.
+        """
+        remote = self._remotes.get(connection.name)
+        if remote is not None and remote.provider is not None and remote.connection == connection:
+            return remote.provider  # it remembers what the service listed
+        return self._make(connection, await self._store.connections.key(connection.id))
 
     async def check_parameters(self, connection: Connection) -> None:
         """Refuse defaults that the connection's model does not take.
@@ -106,11 +108,7 @@ class Remotes:
         Raises:
             InvalidRequestError, RequestRefusedError: the message names the parameter.
         """
-        provider = self._make(connection, None)
-        try:
-            info = await declared(provider)
-        finally:
-            await provider.aclose()
+        info = await declared(self._make(connection, None))
         for name in connection.parameters:
             if info.parameter(name) is None:
                 have = ", ".join(p.name for p in info.parameters) or "none"
@@ -128,13 +126,10 @@ class Remotes:
         self._watching = asyncio.create_task(self._watch(), name="connections")
 
     async def stop(self) -> None:
-        """Look no more, and close every provider."""
+        """Look no more."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        for provider in self.providers().values():
-            await provider.aclose()
-        await asyncio.gather(*self._closing)
 
     async def refresh(self) -> None:
         """Take over what changed in the database since the last look."""
@@ -143,13 +138,11 @@ class Remotes:
             is_well = all(remote.reason is None for remote in self._remotes.values())
             if seen == self._seen and is_well:
                 return
-            rows = [row for row in await self._store.connections.list() if row.is_active]
-            old, self._remotes = self._remotes, {row.name: await self._kept(row) for row in rows}
+            every = await self._store.connections.list()
+            self.names = frozenset(row.name for row in every)
+            rows = [row for row in every if row.is_active]
+            self._remotes = {row.name: await self._kept(row) for row in rows}
             self._seen = seen
-            kept = {id(remote.provider) for remote in self._remotes.values()}
-            for remote in old.values():
-                if remote.provider is not None and id(remote.provider) not in kept:
-                    self._close(remote.provider)
         for listener in self._listeners:
             listener()
 
@@ -167,15 +160,7 @@ class Remotes:
             reason = "it has no key; give it one"
         provider = self._make(connection, key)
         info = await declared(provider)
-        if reason is None:
-            return Remote(connection, provider, info, None)
-        await provider.aclose()
-        return Remote(connection, None, info, reason)
-
-    def _close(self, provider: RemoteProvider) -> None:
-        task = asyncio.create_task(provider.aclose())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        return Remote(connection, provider if reason is None else None, info, reason)
 
     async def _watch(self) -> None:
         while True:

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Literal
 
 from server.domain.adapters import StoredAdapter
-from server.domain.connections import Check, Connection, RemoteModelInfo
+from server.domain.connections import Catalogue, Check, Connection
 from server.domain.gallery import StoredImage, Upload
 from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
 from server.domain.jobs import Job, JobError, JobState
 from server.domain.models import ModelInfo, ModelState, RemoteTerms
 from server.domain.recipes import Recipe
 from server.domain.work import denoising_steps
+from server.services.remotes import Remote
 
 
 class ImageView(Frozen):
@@ -94,12 +95,8 @@ class CheckView(Check):
     """What a test of a connection found out."""
 
 
-class RemoteModelsView(Frozen):
-    """Models as the service lists them now; name the `id` of one as a connection's `model`."""
-
-    models: tuple[RemoteModelInfo, ...]
-    listed_at: datetime
-    age_seconds: float
+class RemoteModelsView(Catalogue):
+    """A service's models; name the `id` of one as a connection's `model`, or any other it has."""
 
 
 class SkippedView(Frozen):
@@ -269,3 +266,9 @@ def model_view(
         is_default=is_default,
         pull=pull,
     )
+
+
+def remote_view(remote: Remote) -> ModelView:
+    """Return an active connection as the model that requests name."""
+    state = ModelState.READY if remote.provider is not None else ModelState.BROKEN
+    return model_view(remote.info, state, remote.reason, loaded=False, is_default=False, pull=None)
