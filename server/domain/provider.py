@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.domain.connections import Check
+from server.domain.connections import Catalogue, Check
 from server.domain.events import Event
 from server.domain.images import ResolvedRequest
 from server.domain.models import ModelInfo
@@ -65,6 +65,10 @@ class Provider(Protocol):
 class RemoteProvider(Provider, Protocol):
     """One connection to a remote service: what it draws bears the connection's name."""
 
+    async def catalogue(self, *, fresh: bool = False) -> Catalogue:
+        """Return the service's models, as it says now or said lately. Never raises."""
+        ...
+
     async def check(self) -> Check:
         """Ask the service something that fails on a wrong key, and return what it tells.
 
@@ -83,8 +87,4 @@ class RemoteProvider(Provider, Protocol):
             resend_key: the same for every attempt at the same pictures, also after a restart;
                 services that know such keys draw them once only.
         """
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of what it holds."""
         ...

@@ -1,14 +1,31 @@
-"""Connections as the chain sees them."""
+"""The providers that connections stand for: made once, kept alive, made anew after a change."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+from pydantic import SecretStr
 
 from server.domain.connections import Connection, ProviderKind
+from server.domain.errors import (
+    InvalidRequestError,
+    MasterKeyError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    StorageUnavailableError,
+)
 from server.domain.models import ModelInfo
 from server.domain.provider import RemoteProvider
+from server.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+MakeProvider = Callable[[Connection, SecretStr | None], RemoteProvider]
+_LOOK_SECONDS = 2.0  # the command line changes connections beside a running server
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +53,142 @@ class Remote:
         return self.connection.provider is ProviderKind.GREENROOM
 
 
-class Remotes(Protocol):
-    """The connections that may be drawn with now."""
+class Remotes:
+    """Every active connection by name. Reads are of memory alone.
+
+    Args:
+        store: where connections and their keys are.
+        make: makes a provider out of a connection and its key.
+    """
+
+    def __init__(self, store: Store, make: MakeProvider) -> None:
+        self._store = store
+        self._make = make
+        self._remotes: dict[str, Remote] = {}
+        self._seen: str | None = None
+        self.names: frozenset[str] = frozenset()  # of all connections, inactive ones too
+        self._turn = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        self._watching: asyncio.Task[None] | None = None
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a connection came, went or became another one."""
+        self._listeners.append(listener)
+
+    def provider(self, name: str) -> RemoteProvider:
+        """Return what draws for the active connection `name`.
+
+        Raises:
+            ModelNotFoundError: there is no active connection of that name.
+            ModelUnavailableError: it cannot be used; the message says why.
+        """
+        remote = self._remotes.get(name)
+        if remote is None:
+            raise ModelNotFoundError(f"no connection '{name}' is active")
+        if remote.provider is None:
+            raise ModelUnavailableError(f"connection '{name}' cannot be used: {remote.reason}")
+        return remote.provider
+
+    def providers(self) -> Mapping[str, RemoteProvider]:
+        """Return what draws for each active connection that can be used, in their order."""
+        return {n: r.provider for n, r in self._remotes.items() if r.provider is not None}
+
+    def all(self) -> tuple[Remote, ...]:
+        """Return every active connection in order."""
+        return tuple(self._remotes.values())
 
     def get(self, name: str) -> Remote | None:
-        """Return the active connection called `name`."""
-        ...
+        """Return the active connection of that name."""
+        return self._remotes.get(name)
 
-    def all(self) -> Sequence[Remote]:
-        """Return every active connection."""
-        ...
+    def reason(self, connection: Connection) -> str | None:
+        """Return why an active connection cannot be used, None when it can."""
+        remote = self._remotes.get(connection.name)
+        return None if remote is None else remote.reason
+
+    async def made(self, connection: Connection) -> RemoteProvider:
+        """Return a provider for one use, whether the connection is active or not.
+
+        Raises:
+            MasterKeyError: its key cannot be read.
+        """
+        remote = self._remotes.get(connection.name)
+        if remote is not None and remote.provider is not None and remote.connection == connection:
+            return remote.provider  # it remembers what the service listed
+        return self._make(connection, await self._store.connections.key(connection.id))
+
+    async def check_parameters(self, connection: Connection) -> None:
+        """Refuse defaults that the connection's model does not take.
+
+        Raises:
+            InvalidRequestError, RequestRefusedError: the message names the parameter.
+        """
+        info = await declared(self._make(connection, None))
+        for name in connection.parameters:
+            if info.parameter(name) is None:
+                have = ", ".join(p.name for p in info.parameters) or "none"
+                raise InvalidRequestError(
+                    f"model '{connection.model}' has no parameter '{name}'; it has {have}",
+                    parameter="parameters",
+                )
+
+    async def start(self) -> None:
+        """Make all providers and look for changes from then on."""
+        trouble = await self._store.sealing.trouble()
+        if trouble is not None:
+            log.warning("connections.no_master_key", reason=trouble)
+        await self.refresh()
+        self._watching = asyncio.create_task(self._watch(), name="connections")
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def refresh(self) -> None:
+        """Take over what changed in the database since the last look."""
+        async with self._turn:
+            seen = await self._store.sealing.changed()
+            is_well = all(remote.reason is None for remote in self._remotes.values())
+            if seen == self._seen and is_well:
+                return
+            every = await self._store.connections.list()
+            self.names = frozenset(row.name for row in every)
+            rows = [row for row in every if row.is_active]
+            self._remotes = {row.name: await self._kept(row) for row in rows}
+            self._seen = seen
+        for listener in self._listeners:
+            listener()
+
+    async def _kept(self, connection: Connection) -> Remote:
+        """Return the provider of a connection: the present one where nothing changed."""
+        old = self._remotes.get(connection.name)
+        if old is not None and old.reason is None and _is_same(old.connection, connection):
+            return replace(old, connection=connection)
+        reason, key = None, None
+        try:
+            key = await self._store.connections.key(connection.id)
+        except MasterKeyError as error:
+            reason = error.detail
+        if connection.needs_key and not connection.has_key:
+            reason = "it has no key; give it one"
+        provider = self._make(connection, key)
+        info = await declared(provider)
+        return Remote(connection, provider if reason is None else None, info, reason)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            with suppress(StorageUnavailableError):  # health tells
+                await self.refresh()
 
 
-class NoRemotes:
-    """No connections at all."""
+async def declared(provider: RemoteProvider) -> ModelInfo:
+    """Return what the model of a connection takes."""
+    (info,) = await provider.models()
+    return info
 
-    def get(self, name: str) -> Remote | None:
-        """See Remotes."""
-        del name
-        return None
 
-    def all(self) -> Sequence[Remote]:
-        """See Remotes."""
-        return ()
+def _is_same(one: Connection, other: Connection) -> bool:
+    return one == other.model_copy(update={"position": one.position})

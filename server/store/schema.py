@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from server.domain.connections import Parameters
 from server.domain.images import ImageRequest, ResolvedRequest
 from server.domain.jobs import JobError
 from server.domain.recipes import Recipe
@@ -159,6 +160,28 @@ keys = Table(
     Column("last_used_at", UtcTime),
     Column("revoked_at", UtcTime),
     UniqueConstraint("secret_hash", name="keys_secret"),
+)
+
+# The key of the remote service is sealed; `master_key_id` says with what it opens.
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("name", Word, nullable=False),
+    Column("provider", Word, nullable=False),
+    Column("model", Word, nullable=False),
+    Column("base_url", Word),
+    Column("parameters", Json(Parameters), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("is_trusted", Boolean, nullable=False),
+    Column("takes_pictures", Boolean, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("sealed_key", Word),
+    Column("master_key_id", Word),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("name", name="connections_name"),
 )
 
 events = Table(
