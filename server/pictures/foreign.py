@@ -81,5 +81,3 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
         if converted is not None:
             return converted.convert(target)
     return picture.convert(target)
-
-
