@@ -12,7 +12,7 @@ from server.cli.console import USAGE, CommandError
 from server.domain.recipes import Recipe
 from server.domain.resolve import OPTIONAL_PARAMETERS, PICTURE_PARAMETERS
 from server.engine.messages import Sources
-from server.engine.recipe_file import read_recipe as read_from_picture
+from server.pictures.recipe_file import read_recipe as read_from_picture
 from server.services.pictures import make_safe
 
 # A recipe's own names where a request has the same; pictures are hashes there, not ids.
