@@ -13,14 +13,17 @@ from importlib.metadata import version
 import structlog
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from pydantic import SecretStr
 
 from server.api.routes import install
+from server.domain.connections import Connection
 from server.domain.ids import IdMaker
 from server.domain.rates import Rates
 from server.domain.row_times import RowTimes
 from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
 from server.net.fetch import SafeFetcher
+from server.providers.remote import RemoteProvider
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
@@ -36,7 +39,7 @@ from server.services.lanes import Lanes
 from server.services.measurements import Measurements
 from server.services.models import Models
 from server.services.record import Record
-from server.services.remotes import NoRemotes
+from server.services.remotes import Remotes
 from server.services.routing import Router
 from server.services.runner import Runner
 from server.services.services import Services
@@ -142,7 +145,7 @@ class _House:
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
-        self.remotes = NoRemotes()
+        self.remotes = Remotes(store, _no_provider)
         self.lanes = Lanes(self.remotes, Rates(), time.monotonic, now)
         self.record = Record(store, self.runner, now)
         self.calls = Calls(store, self.runner, self.record, self.lanes, time.monotonic)
@@ -230,6 +233,10 @@ class _House:
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,
         )
+
+
+def _no_provider(connection: Connection, key: SecretStr | None) -> RemoteProvider:
+    raise NotImplementedError
 
 
 def make_registry(settings: Settings) -> Registry:

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.domain.connections import Catalogue, Check
 from server.domain.events import Event
 from server.domain.images import ResolvedRequest
 from server.domain.models import ModelInfo
@@ -58,33 +57,5 @@ class Provider(Protocol):
 
         A remote service's failure is an event like any other: `Failed` with a `ProviderError`.
         Pictures that came before it stay.
-        """
-        ...
-
-
-class RemoteProvider(Provider, Protocol):
-    """One connection to a remote service: what it draws bears the connection's name."""
-
-    async def catalogue(self, *, fresh: bool = False) -> Catalogue:
-        """Return the service's models, as it says now or said lately. Never raises."""
-        ...
-
-    async def check(self) -> Check:
-        """Ask the service something that fails on a wrong key, and return what it tells.
-
-        Raises:
-            ProviderError: what is wrong.
-        """
-        ...
-
-    def generate(
-        self, request: ResolvedRequest, *, resend_key: str | None = None
-    ) -> AsyncGenerator[Event, None]:
-        """Draw. Closing the generator closes the connection, and cancels where that is possible.
-
-        Args:
-            request: resolved against this provider's own model.
-            resend_key: the same for every attempt at the same pictures, also after a restart;
-                services that know such keys draw them once only.
         """
         ...

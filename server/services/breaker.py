@@ -63,9 +63,8 @@ class Breaker:
         """Seconds until a call may pass, 0 when one may now."""
         return 0.0 if self._passes_at is None else max(0.0, self._passes_at - self._clock())
 
-    @property
     def lets_pass(self) -> bool:
-        """Whether a call may begin."""
+        """Return whether a call may begin."""
         state = self.state
         return state is BreakerState.CLOSED or (
             state is BreakerState.HALF_OPEN and not self._is_probing

@@ -10,8 +10,8 @@ import structlog
 
 from server.domain.errors import AppError, ModelUnavailableError, ProviderAnswerError, ProviderError
 from server.domain.events import Failed
-from server.domain.provider import RemoteProvider
 from server.domain.routes import Member, Outcome, Tried
+from server.providers.remote import RemoteProvider
 from server.services.active import ActiveJob
 from server.services.fairness import Unit
 from server.services.lanes import Lane, Lanes

@@ -19,7 +19,7 @@ from server.domain.connections import (
 )
 from server.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from server.domain.ids import IdMaker
-from server.domain.provider import RemoteProvider
+from server.providers.remote import RemoteProvider
 from server.services.remotes import Remote, Remotes
 from server.services.views import (
     CheckView,

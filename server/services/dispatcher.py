@@ -102,6 +102,11 @@ class Dispatcher:
         """Look again: a worker is ready or a unit came."""
         self._wake.set()
 
+    def connections_changed(self) -> None:
+        """Look again: a connection came, went or became another one."""
+        self._lanes.look_again()
+        self.wake()
+
     async def admit(self, active: ActiveJob) -> None:
         """Let a job wait for its turn, where it will be done in time if anywhere."""
         await self._moves.admit(active)

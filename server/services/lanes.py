@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from server.domain.connections import Connection
 from server.domain.errors import (
     AppError,
     ModelUnavailableError,
@@ -29,6 +30,7 @@ class Lane:
     def __init__(self, name: str, breaker: Breaker) -> None:
         self.name = name
         self.breaker = breaker
+        self.connection: Connection | None = None  # as it was when the breaker began to count
         self.queue = FairQueue()
         self.flying: list[Unit] = []
         self._probe: Unit | None = None
@@ -39,7 +41,7 @@ class Lane:
         if (
             remote.provider is None
             or len(self.flying) >= remote.connection.concurrency
-            or not self.breaker.lets_pass
+            or not self.breaker.lets_pass()
         ):
             return None
         due = self.queue.pop()
@@ -58,7 +60,7 @@ class Lane:
 
     def objection(self) -> AppError | None:
         """Return why no call may begin now, or None when one may."""
-        if self.breaker.lets_pass:
+        if self.breaker.lets_pass():
             return None
         last = self.breaker.last_error
         said = "no error" if last is None else last.detail
@@ -108,12 +110,17 @@ class Lanes:
         """Return the lane of a connection."""
         if name not in self._lanes:
             self._lanes[name] = Lane(name, Breaker(self._clock, self._now))
+            remote = self.remotes.get(name)
+            self._lanes[name].connection = None if remote is None else remote.connection
         return self._lanes[name]
 
-    def renew(self, name: str) -> None:
-        """Forget what is held against a connection: it was changed, so it may work now."""
-        if name in self._lanes:
-            self._lanes[name].breaker = Breaker(self._clock, self._now)
+    def look_again(self) -> None:
+        """Forget what is held against connections that were changed: they may work now."""
+        for lane in self:
+            remote = self.remotes.get(lane.name)
+            if remote is not None and remote.connection != lane.connection:
+                lane.connection = remote.connection
+                lane.breaker = Breaker(self._clock, self._now)
 
     def push(self, due: Unit) -> None:
         """Let a call wait."""

@@ -19,7 +19,7 @@ from server.domain.errors import (
     StorageUnavailableError,
 )
 from server.domain.models import ModelInfo
-from server.domain.provider import RemoteProvider
+from server.providers.remote import RemoteProvider
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)

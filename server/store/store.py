@@ -27,8 +27,8 @@ from server.store.master_keys import MasterKeys
 from server.store.migrate import migrate
 from server.store.rates import RateRepository
 from server.store.row_times import RowTimeRepository
-from server.store.tried import TriedRepository
 from server.store.sealing import Sealing
+from server.store.tried import TriedRepository
 from server.store.uploads import UPLOAD_SUFFIX, UploadRepository
 from server.store.vault import Vault
 

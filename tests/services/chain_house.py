@@ -9,9 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from server.domain.connections import Connection
 from server.domain.images import ImageRequest
 from server.domain.keys import Caller, Scope
 from server.domain.rates import Rates
+from server.providers.remote import RemoteProvider
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
@@ -22,17 +26,20 @@ from server.services.dispatcher import Dispatcher
 from server.services.generation import Generation
 from server.services.lanes import Lanes
 from server.services.record import Record
+from server.services.remotes import Remotes
 from server.services.routing import Router
 from server.services.runner import Runner
 from server.services.sources import Sources
 from server.services.views import JobView
 from server.settings import default_models_file
+from server.store.master_keys import MasterKeys
 from server.store.store import Store
-from tests.services.members import Easel, Painter, Painters
+from tests.services.members import Easel, Painter
 from tests.store.values import NOW, new_id
 
 ANA = Caller(key_id="key", owner="ana", scopes=frozenset({Scope.GENERATE}))
 MODEL = "scribble-xl"
+MASTER_KEY = SecretStr("a-master-key-for-tests-0123456789abcdef")
 
 
 class House:
@@ -40,7 +47,8 @@ class House:
 
     def __init__(self, store: Store, folder: Path, models_dir: Path, *painters: Painter) -> None:
         self.store, self.easel = store, Easel()
-        self.remotes, self.active, self.rates = Painters(*painters), ActiveJobs(), Rates()
+        self._painters = {painter.connection.name: painter for painter in painters}
+        self.remotes, self.active, self.rates = Remotes(store, self._make), ActiveJobs(), Rates()
         self.seconds_ahead = 0.0  # of the real clock
         self.epoch = new_id()
         self.runner = Runner(store, self.active, self.rates, new_id, lambda: NOW, self.epoch)
@@ -60,6 +68,28 @@ class House:
             self._clock,
         )
         self.generation = self._generation(folder)
+
+    def _make(self, connection: Connection, key: SecretStr | None) -> RemoteProvider:
+        del key
+        return self._painters[connection.name]
+
+    async def open(self) -> None:
+        """Keep connections to the painters, take up unfinished jobs, and start."""
+        known = {row.name for row in await self.store.connections.list()}
+        for name, painter in self._painters.items():
+            if name not in known:
+                await self.store.connections.add(painter.connection, SecretStr("a-key"))
+        self.remotes.on_change(self.dispatcher.connections_changed)
+        await self.remotes.start()
+        await self.calls.restore()
+        await self.generation.restore(self.epoch)
+        self.dispatcher.start()
+
+    async def close(self) -> None:
+        """End it as a stop of the server does."""
+        await self.dispatcher.stop()
+        await self.remotes.stop()
+        await self.store.close()
 
     def _clock(self) -> float:
         return time.monotonic() + self.seconds_ahead
@@ -103,13 +133,12 @@ async def open_house(folder: Path, models_dir: Path, *painters: Painter) -> Asyn
     """Build a house on the database in `folder`, take up its jobs, and start it."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     database = f"sqlite:///{folder / 'greenroom.db'}"
-    store = await Store.open(database, str(folder / "blobs"))
+    store = await Store.open(
+        database, str(folder / "blobs"), master_keys=MasterKeys(folder, [MASTER_KEY])
+    )
     house = House(store, folder, models_dir, *painters)
     try:
-        await house.calls.restore()
-        await house.generation.restore(house.epoch)
-        house.dispatcher.start()
+        await house.open()
         yield house
     finally:
-        await house.dispatcher.stop()
-        await store.close()
+        await house.close()

@@ -25,7 +25,7 @@ from server.domain.models import (
     Task,
 )
 from server.domain.provider import Estimate, Refusal
-from server.services.remotes import Remote
+from server.providers.remote import Catalogue
 from tests.store.values import NOW, a_recipe, new_id
 
 
@@ -107,11 +107,6 @@ class Painter(Member):
         self.keys: list[str | None] = []
         self.connection = a_connection(name, **connection)
 
-    @property
-    def remote(self) -> Remote:
-        """What the chain is given."""
-        return Remote(self.connection, self, self.info, None)
-
     async def models(self) -> Sequence[ModelInfo]:
         """See Provider."""
         return (self.info,)
@@ -135,28 +130,14 @@ class Painter(Member):
         async for event in self._drawn(request):
             yield event
 
+    async def catalogue(self, *, fresh: bool = False) -> Catalogue:
+        """See RemoteProvider."""
+        del fresh
+        return Catalogue(models=(), age_seconds=None, problem=None)
+
     async def check(self) -> Check:
         """See RemoteProvider."""
         return Check(models=(), balance=None, limits=(), seconds=0.0)
-
-    async def aclose(self) -> None:
-        """See RemoteProvider."""
-
-
-class Painters:
-    """The connections of a test."""
-
-    def __init__(self, *painters: Painter) -> None:
-        self._painters = {painter.connection.name: painter for painter in painters}
-
-    def get(self, name: str) -> Remote | None:
-        """See Remotes."""
-        found = self._painters.get(name)
-        return None if found is None or not found.connection.is_active else found.remote
-
-    def all(self) -> Sequence[Remote]:
-        """See Remotes."""
-        return tuple(painter.remote for painter in self._painters.values())
 
 
 def a_connection(name: str, **changes: Any) -> Connection:
