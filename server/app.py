@@ -30,6 +30,7 @@ from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
 from server.services.calls import Calls
 from server.services.chains import Chains
+from server.services.circuits import Circuits
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
@@ -158,7 +159,7 @@ class _House:
             self.lanes,
             self.rates,
         )
-        self.chains = Chains(store, self.registry, self.remotes)
+        self.chains = Chains(store, self.registry)
         self.seen = Workers(self.workers, self.dispatcher)
         self.models = Models(self.registry, self.seen.loaded_models, settings.weights_dir)
 
@@ -186,6 +187,8 @@ class _House:
             uploads=self._uploads(),
             sources=self.sources,
             adapters=self.adapters,
+            chains=self.chains,
+            circuits=Circuits(store, self.lanes, self.remotes),
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
             models=self.models,
             workers=self.seen,

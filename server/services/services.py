@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from server.services.active import ActiveJobs
 from server.services.adapters import Adapters
+from server.services.chains import Chains
+from server.services.circuits import Circuits
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
@@ -29,6 +31,8 @@ class Services:
     uploads: Uploads
     sources: Sources
     adapters: Adapters
+    chains: Chains
+    circuits: Circuits
     keys: Keys
     models: Models
     workers: Workers

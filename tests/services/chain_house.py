@@ -56,7 +56,7 @@ class House:
         self.record = Record(store, self.runner, lambda: NOW)
         self.calls = Calls(store, self.runner, self.record, self.lanes, self._clock)
         self.registry = Registry(default_models_file(), folder, models_dir=models_dir)
-        self.chains = Chains(store, self.registry, self.remotes)
+        self.chains = Chains(store, self.registry)
         self.dispatcher = Dispatcher(
             [self.easel],
             self.active,

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from server.domain.connections import Check, Connection, ProviderKind
-from server.domain.errors import AppError
+from server.domain.errors import AppError, WorkerDiedError
 from server.domain.events import Event, Failed, Picture, Progress, Started
 from server.domain.images import ResolvedRequest
 from server.domain.models import (
@@ -91,9 +91,18 @@ class Easel(Member):
     def __init__(self) -> None:
         super().__init__()
         self.is_ready = True
+        self.deadly = 0  # requests that end its process
 
     async def generate(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]:
-        """Draw; what fails is said as the engine says it."""
+        """Draw; what fails is said as the engine says it.
+
+        Raises:
+            WorkerDiedError: as often as a test wants.
+        """
+        if self.deadly:
+            self.deadly -= 1
+            await asyncio.sleep(0)
+            raise WorkerDiedError("ended by SIGKILL", started=True)
         async for event in self._drawn(request):
             yield event
 
