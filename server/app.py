@@ -24,6 +24,7 @@ from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.connections import Connections
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
@@ -31,6 +32,8 @@ from server.services.health import Health
 from server.services.keys import Keys
 from server.services.measurements import Measurements
 from server.services.models import Models
+from server.services.provider_maker import ProviderMaker
+from server.services.remotes import Remotes
 from server.services.runner import Runner
 from server.services.services import Services
 from server.services.sources import Sources
@@ -39,6 +42,7 @@ from server.services.uploads import Uploads
 from server.services.workers import Workers
 from server.settings import Settings, admin_token
 from server.store.lock import server_lock
+from server.store.master_keys import MasterKeys
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -97,7 +101,8 @@ async def open_services(
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(server_lock(settings.data_dir, settings.store_url))
-        store = await Store.open(settings.store_url, settings.blob_url)
+        keys = MasterKeys(settings.data_dir, settings.master_keys)
+        store = await Store.open(settings.store_url, settings.blob_url, master_keys=keys)
         stack.push_async_callback(store.close)
         house = _House(settings, store, now, await store.greatest_id())
         for device in house.devices:
@@ -137,7 +142,11 @@ class _House:
         self.workers = [self._worker(device) for device in self.devices]
         self.dispatcher = Dispatcher(self.workers, self.active, self.runner, self.rates)
         self.seen = Workers(self.workers, self.dispatcher)
-        self.models = Models(self.registry, self.seen.loaded_models, settings.weights_dir)
+        self.provider_maker = ProviderMaker(self.sources)
+        self.remotes = Remotes(store, self.provider_maker)
+        self.models = Models(
+            self.registry, self.seen.loaded_models, settings.weights_dir, self.remotes
+        )
 
     async def open(self, stack: AsyncExitStack) -> Services:
         """Start what runs by itself; `stack` ends it in reverse order."""
@@ -146,6 +155,9 @@ class _House:
         for worker in self.workers:
             stack.push_async_callback(worker.stop)
             await worker.start()
+        await stack.enter_async_context(self.provider_maker)
+        stack.push_async_callback(self.remotes.stop)
+        await self.remotes.start()
         stack.push_async_callback(self.models.stop)
         self.models.prepare_default()
         stack.push_async_callback(self.dispatcher.stop)
@@ -162,6 +174,7 @@ class _House:
             uploads=self._uploads(),
             sources=self.sources,
             adapters=self.adapters,
+            connections=Connections(store, self.remotes, self.registry.has, self.new_id, self.now),
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
             models=self.models,
             workers=self.seen,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from server.api import (
     adapters,
+    connections,
     estimates,
     events,
     health,
@@ -48,6 +49,7 @@ DRAWING: tuple[APIRouter, ...] = (
 ADMINISTRATION: tuple[APIRouter, ...] = (
     keys.router,
     workers.router,
+    connections.router,
     models.admin_router,
     adapters.admin_router,
     metrics.router,  # of all owners

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.domain.connections import Catalogue, Check
 from server.domain.events import Event
 from server.domain.images import ResolvedRequest
 from server.domain.models import ModelInfo
@@ -58,21 +57,5 @@ class Provider(Protocol):
 
         A remote service's failure is an event like any other: `Failed` with a `ProviderError`.
         Pictures that came before it stay.
-        """
-        ...
-
-
-class RemoteProvider(Provider, Protocol):
-    """One connection to a remote service: what it draws bears the connection's name."""
-
-    async def catalogue(self, *, fresh: bool = False) -> Catalogue:
-        """Return the service's models, as it says now or said lately. Never raises."""
-        ...
-
-    async def check(self) -> Check:
-        """Ask the service something that fails on a wrong key, and return what it tells.
-
-        Raises:
-            ProviderError: what is wrong.
         """
         ...

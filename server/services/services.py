@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from server.services.active import ActiveJobs
 from server.services.adapters import Adapters
+from server.services.connections import Connections
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
@@ -29,6 +30,7 @@ class Services:
     uploads: Uploads
     sources: Sources
     adapters: Adapters
+    connections: Connections
     keys: Keys
     models: Models
     workers: Workers
