@@ -13,17 +13,14 @@ from importlib.metadata import version
 import structlog
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from pydantic import SecretStr
 
 from server.api.routes import install
-from server.domain.connections import Connection
 from server.domain.ids import IdMaker
 from server.domain.rates import Rates
 from server.domain.row_times import RowTimes
 from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
 from server.net.fetch import SafeFetcher
-from server.providers.remote import RemoteProvider
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
@@ -31,6 +28,7 @@ from server.services.adapters import Adapters
 from server.services.calls import Calls
 from server.services.chains import Chains
 from server.services.circuits import Circuits
+from server.services.connections import Connections
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
@@ -39,6 +37,7 @@ from server.services.keys import Keys
 from server.services.lanes import Lanes
 from server.services.measurements import Measurements
 from server.services.models import Models
+from server.services.provider_maker import ProviderMaker
 from server.services.record import Record
 from server.services.remotes import Remotes
 from server.services.routing import Router
@@ -50,6 +49,7 @@ from server.services.uploads import Uploads
 from server.services.workers import Workers
 from server.settings import Settings, admin_token
 from server.store.lock import server_lock
+from server.store.master_keys import MasterKeys
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -108,7 +108,8 @@ async def open_services(
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(server_lock(settings.data_dir, settings.store_url))
-        store = await Store.open(settings.store_url, settings.blob_url)
+        keys = MasterKeys(settings.data_dir, settings.master_keys)
+        store = await Store.open(settings.store_url, settings.blob_url, master_keys=keys)
         stack.push_async_callback(store.close)
         house = _House(settings, store, now, await store.greatest_id())
         for device in house.devices:
@@ -146,7 +147,8 @@ class _House:
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
-        self.remotes = Remotes(store, _no_provider)
+        self.provider_maker = ProviderMaker(self.sources)
+        self.remotes = Remotes(store, self.provider_maker)
         self.lanes = Lanes(self.remotes, Rates(), time.monotonic, now)
         self.record = Record(store, self.runner, now)
         self.calls = Calls(store, self.runner, self.record, self.lanes, time.monotonic)
@@ -161,7 +163,9 @@ class _House:
         )
         self.chains = Chains(store, self.registry)
         self.seen = Workers(self.workers, self.dispatcher)
-        self.models = Models(self.registry, self.seen.loaded_models, settings.weights_dir)
+        self.models = Models(
+            self.registry, self.seen.loaded_models, settings.weights_dir, self.remotes
+        )
 
     async def open(self, stack: AsyncExitStack) -> Services:
         """Start what runs by itself; `stack` ends it in reverse order."""
@@ -170,10 +174,14 @@ class _House:
         for worker in self.workers:
             stack.push_async_callback(worker.stop)
             await worker.start()
+        await stack.enter_async_context(self.provider_maker)
+        stack.push_async_callback(self.remotes.stop)
+        await self.remotes.start()
         stack.push_async_callback(self.models.stop)
         self.models.prepare_default()
         stack.push_async_callback(self.dispatcher.stop)
         services = self._services()
+        self.remotes.on_change(self.dispatcher.connections_changed)
         await self.calls.restore()
         self.dispatcher.start()
         return services
@@ -187,6 +195,7 @@ class _House:
             uploads=self._uploads(),
             sources=self.sources,
             adapters=self.adapters,
+            connections=Connections(store, self.remotes, self.registry.has, self.new_id, self.now),
             chains=self.chains,
             circuits=Circuits(store, self.lanes, self.remotes),
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
@@ -236,10 +245,6 @@ class _House:
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,
         )
-
-
-def _no_provider(connection: Connection, key: SecretStr | None) -> RemoteProvider:
-    raise NotImplementedError
 
 
 def make_registry(settings: Settings) -> Registry:

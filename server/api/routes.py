@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from server.api import (
     adapters,
     chains,
+    connections,
     estimates,
     events,
     health,
@@ -51,6 +52,7 @@ ADMINISTRATION: tuple[APIRouter, ...] = (
     workers.router,
     chains.router,
     chains.health_router,
+    connections.router,
     models.admin_router,
     adapters.admin_router,
     metrics.router,  # of all owners

@@ -82,17 +82,13 @@ def remove(model: _Model) -> None:
 @asynccontextmanager
 async def _chains() -> AsyncIterator[Chains]:
     from server.app import make_registry
-    from server.cli.settings import make_data_dir, read_settings
+    from server.cli.connections_open import open_store
+    from server.cli.settings import read_settings
     from server.services.chains import Chains
-    from server.store.store import Store
 
     settings = read_settings()
-    make_data_dir(settings)
-    store = await Store.open(settings.store_url)  # rows alone: a server may run beside this
-    try:
+    async with open_store(settings) as store:
         yield Chains(store, make_registry(settings))
-    finally:
-        await store.close()
 
 
 def _row(chain: ChainView) -> tuple[str, ...]:

@@ -150,20 +150,6 @@ class RemoteModelInfo(Frozen):
     price: Money | None = None  # of one picture of the usual size, where the service says it
 
 
-class Catalogue(Frozen):
-    """The models of a service.
-
-    Attributes:
-        models: as the service lists them, or a few that it is known to have.
-        age_seconds: since the service said so; None: it never did, and they are the known ones.
-        problem: why the list is not fresh; None: it is.
-    """
-
-    models: tuple[RemoteModelInfo, ...]
-    age_seconds: float | None
-    problem: str | None
-
-
 class Check(Frozen):
     """What a real call with the key found out. `balance` is None where the service tells none."""
 

@@ -28,8 +28,7 @@ def resolved_options(request: ImageRequest, model: ModelInfo) -> Options:
                 f"{', '.join(declared) or 'none'}",
                 parameter="options",
             )
-        _check_type(value, declared[name], model.id)
-        check_range(value, declared[name], model.id, parameter="options")
+        check_value(value, declared[name], model.id, parameter="options")
     defaults = {name: p.default for name, p in declared.items() if p.default is not None}
     return {**defaults, **request.options}
 
@@ -58,6 +57,18 @@ def resolved_seed(request: ImageRequest, model: ModelInfo, drawn: int) -> int:
     return request.seed
 
 
+def check_value(
+    value: ParameterValue, declared: ParameterInfo, model_id: str, *, parameter: str
+) -> None:
+    """Refuse a value of another type than declared, or outside its choices or range.
+
+    Raises:
+        RequestRefusedError: it names the value.
+    """
+    _check_type(value, declared, model_id, parameter)
+    check_range(value, declared, model_id, parameter=parameter)
+
+
 def check_range(
     asked: ParameterValue, declared: ParameterInfo, model_id: str, *, parameter: str | None = None
 ) -> None:
@@ -82,10 +93,12 @@ def check_range(
         )
 
 
-def _check_type(value: ParameterValue, declared: ParameterInfo, model_id: str) -> None:
-    types, words = _TYPES[declared.type]
+def _check_type(
+    value: ParameterValue, declared: ParameterInfo, model_id: str, parameter: str
+) -> None:
+    types, words = _TYPES.get(declared.type, ((), "nothing that can be a default"))
     if isinstance(value, bool) or not isinstance(value, types):
         raise RequestRefusedError(
             f"{declared.name} '{value}' is not what model '{model_id}' takes: {words}",
-            parameter="options",
+            parameter=parameter,
         )

@@ -20,15 +20,16 @@ from server.domain.connections import (
 from server.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from server.domain.ids import IdMaker
 from server.providers.remote import RemoteProvider
-from server.services.remotes import Remote, Remotes
-from server.services.views import (
+from server.services.connection_views import (
     CheckView,
     ConnectionView,
     ImportedView,
+    ProviderView,
     RemoteModelsView,
     SkippedView,
     connection_view,
 )
+from server.services.remotes import Remote, Remotes
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -74,9 +75,17 @@ class Connections:
         """Return the active connection of that name with what it declares, usable or not."""
         return self._remotes.get(name)
 
+    def remotes(self) -> tuple[Remote, ...]:
+        """Return every active connection in order, usable or not."""
+        return self._remotes.all()
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a connection came, went or became another one."""
         self._remotes.on_change(listener)
+
+    async def kinds(self) -> tuple[ProviderView, ...]:
+        """Return every kind of service that a connection can be to."""
+        return await self._remotes.kinds()
 
     async def list(self) -> tuple[ConnectionView, ...]:
         """Return all connections in order."""

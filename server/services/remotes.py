@@ -12,14 +12,19 @@ from pydantic import SecretStr
 
 from server.domain.connections import Connection, ProviderKind
 from server.domain.errors import (
+    AppError,
     InvalidRequestError,
     MasterKeyError,
     ModelNotFoundError,
     ModelUnavailableError,
     StorageUnavailableError,
 )
+from server.domain.images import ParameterValue
 from server.domain.models import ModelInfo
+from server.domain.options import check_value
 from server.providers.remote import RemoteProvider
+from server.services.connection_views import ProviderView
+from server.services.kinds import kinds
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -117,20 +122,17 @@ class Remotes:
             return remote.provider  # it remembers what the service listed
         return self._make(connection, await self._store.connections.key(connection.id))
 
+    async def kinds(self) -> tuple[ProviderView, ...]:
+        """Return every kind of service, as forms need it."""
+        return await kinds(self._make)
+
     async def check_parameters(self, connection: Connection) -> None:
         """Refuse defaults that the connection's model does not take.
 
         Raises:
             InvalidRequestError, RequestRefusedError: the message names the parameter.
         """
-        info = await declared(self._make(connection, None))
-        for name in connection.parameters:
-            if info.parameter(name) is None:
-                have = ", ".join(p.name for p in info.parameters) or "none"
-                raise InvalidRequestError(
-                    f"model '{connection.model}' has no parameter '{name}'; it has {have}",
-                    parameter="parameters",
-                )
+        check_defaults(await declared(self._make(connection, None)), connection.parameters)
 
     async def start(self) -> None:
         """Make all providers and look for changes from then on."""
@@ -156,13 +158,17 @@ class Remotes:
             every = await self._store.connections.list()
             self.names = frozenset(row.name for row in every)
             rows = [row for row in every if row.is_active]
-            self._remotes = {row.name: await self._kept(row) for row in rows}
+            kept = [await self._kept(row) for row in rows]
+            self._remotes = {one.connection.name: one for one in kept if one is not None}
             self._seen = seen
         for listener in self._listeners:
             listener()
 
-    async def _kept(self, connection: Connection) -> Remote:
-        """Return the provider of a connection: the present one where nothing changed."""
+    async def _kept(self, connection: Connection) -> Remote | None:
+        """Return the provider of a connection: the present one where nothing changed.
+
+        None: it was made by a version that knew more services, or other rules.
+        """
         old = self._remotes.get(connection.name)
         if old is not None and old.reason is None and _is_same(old.connection, connection):
             return replace(old, connection=connection)
@@ -173,8 +179,12 @@ class Remotes:
             reason = error.detail
         if connection.needs_key and not connection.has_key:
             reason = "it has no key; give it one"
-        provider = self._make(connection, key)
-        info = await declared(provider)
+        try:
+            provider = self._make(connection, key)
+            info = await declared(provider)
+        except AppError as error:
+            log.warning("connection.unusable", connection=connection.name, reason=error.detail)
+            return None
         return Remote(connection, provider if reason is None else None, info, reason)
 
     async def _watch(self) -> None:
@@ -182,6 +192,23 @@ class Remotes:
             await asyncio.sleep(_LOOK_SECONDS)
             with suppress(StorageUnavailableError):  # health tells
                 await self.refresh()
+
+
+def check_defaults(info: ModelInfo, defaults: Mapping[str, ParameterValue]) -> None:
+    """Refuse defaults that the model does not take.
+
+    Raises:
+        InvalidRequestError, RequestRefusedError: the message names the parameter.
+    """
+    known = {p.name: p for p in (*info.parameters, *(info.remote.options if info.remote else ()))}
+    for name, value in defaults.items():
+        if name not in known:
+            raise InvalidRequestError(
+                f"model '{info.name}' has no parameter '{name}'; it has "
+                f"{', '.join(known) or 'none'}",
+                parameter="parameters",
+            )
+        check_value(value, known[name], info.name, parameter="parameters")
 
 
 async def declared(provider: RemoteProvider) -> ModelInfo:

@@ -9,6 +9,7 @@ from server.services.active import ActiveJobs
 from server.services.adapters import Adapters
 from server.services.chains import Chains
 from server.services.circuits import Circuits
+from server.services.connections import Connections
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
@@ -33,6 +34,7 @@ class Services:
     adapters: Adapters
     chains: Chains
     circuits: Circuits
+    connections: Connections
     keys: Keys
     models: Models
     workers: Workers

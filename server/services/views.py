@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Literal
 
 from server.domain.adapters import StoredAdapter
-from server.domain.connections import Catalogue, Check, Connection
 from server.domain.gallery import StoredImage, Upload
 from server.domain.images import (
     Fallback,
@@ -22,7 +21,6 @@ from server.domain.models import ModelInfo, ModelState, RemoteTerms
 from server.domain.recipes import Recipe
 from server.domain.routes import Tried
 from server.domain.work import denoising_steps
-from server.services.remotes import Remote
 from server.services.route_views import MemberView, TriedView, route_view, tried_view
 
 
@@ -103,36 +101,6 @@ class UploadView(Frozen):
 
 class AdapterView(StoredAdapter):
     """An adapter to draw with; name its id in `adapters`, or as `<lora:id:weight>` in a prompt."""
-
-
-class ConnectionView(Connection):
-    """A connection as its administrators see it; `reason` says why it cannot be used now."""
-
-    reason: str | None
-    needs_a_key: bool
-
-
-class CheckView(Check):
-    """What a test of a connection found out."""
-
-
-class RemoteModelsView(Catalogue):
-    """A service's models; name the `id` of one as a connection's `model`, or any other it has."""
-
-
-class SkippedView(Frozen):
-    """A connection that was not imported, and why."""
-
-    name: str
-    reason: str
-
-
-class ImportedView(Frozen):
-    """What an import did; those in `needs_key` do not draw before they have one."""
-
-    created: tuple[ConnectionView, ...]
-    needs_key: tuple[str, ...]
-    skipped: tuple[SkippedView, ...]
 
 
 class WorkerView(Frozen):
@@ -265,15 +233,6 @@ _COPIED = (
 )
 
 
-def connection_view(connection: Connection, reason: str | None) -> ConnectionView:
-    """Return `connection` with whether, and why not, it can be used."""
-    return ConnectionView(
-        **dict(connection),
-        reason=reason,
-        needs_a_key=connection.needs_key and not connection.has_key,
-    )
-
-
 def model_view(
     info: ModelInfo,
     state: ModelState,
@@ -292,9 +251,3 @@ def model_view(
         is_default=is_default,
         pull=pull,
     )
-
-
-def remote_view(remote: Remote) -> ModelView:
-    """Return an active connection as the model that requests name."""
-    state = ModelState.READY if remote.provider is not None else ModelState.BROKEN
-    return model_view(remote.info, state, remote.reason, loaded=False, is_default=False, pull=None)
