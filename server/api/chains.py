@@ -39,31 +39,31 @@ async def list_chains(services: ServicesDep) -> ItemList[ChainView]:
 
 
 @router.get(
-    "/{model}", summary="Look at a chain", operation_id="get_chain", responses=documented(404)
+    "/{model_id}", summary="Look at a chain", operation_id="get_chain", responses=documented(404)
 )
-async def get_chain(model: Named, services: ServicesDep) -> ChainView:
+async def get_chain(model_id: Named, services: ServicesDep) -> ChainView:
     """Return who may draw where this model cannot."""
-    return await services.chains.get(model)
+    return await services.chains.get(model_id)
 
 
 @router.put(
-    "/{model}", summary="Set a chain", operation_id="set_chain", responses=documented(404, 507)
+    "/{model_id}", summary="Set a chain", operation_id="set_chain", responses=documented(404, 507)
 )
-async def set_chain(model: Named, body: ChainRequest, services: ServicesDep) -> ChainView:
+async def set_chain(model_id: Named, body: ChainRequest, services: ServicesDep) -> ChainView:
     """Set who may draw instead, for requests that come from now on."""
-    return await services.chains.put(model, body.members)
+    return await services.chains.put(model_id, body.members)
 
 
 @router.delete(
-    "/{model}",
+    "/{model_id}",
     status_code=204,
     summary="Forget a chain",
     operation_id="remove_chain",
     responses=documented(404, 507),
 )
-async def remove_chain(model: Named, services: ServicesDep) -> None:
+async def remove_chain(model_id: Named, services: ServicesDep) -> None:
     """Go back to what models.yaml says."""
-    await services.chains.remove(model)
+    await services.chains.remove(model_id)
 
 
 @health_router.get(
