@@ -195,6 +195,7 @@ class GreenroomProvider:
             values["options"] = dict(request.options)
         if request.adapters:
             values["adapters"] = [{"id": a.id, "weight": a.weight} for a in request.adapters]
+        values["fallback"] = "never"  # who else may draw is for the chain on this side to say
         values |= await self._brought(sources)
         values |= {"model": self._connection.model, "format": "png"}  # nothing is lost on the way
         return json.dumps(values).encode()

@@ -59,7 +59,8 @@ class Record:
         if error is None or not failed:
             await self._put(active, begun, Outcome.DREW, seconds=seconds)
             return
-        lines = [_failed(begun, failed, error, seconds)]
+        is_free = active.job.way.member(begun.member).is_free
+        lines = [_failed(begun, failed, error, seconds, is_free=is_free)]
         if drew:
             rest = self._line(active, begun.member, drew, Outcome.DREW)
             lines.append(rest.model_copy(update={"seconds": seconds}))
@@ -157,7 +158,7 @@ def after_restart(route: Route, line: Tried, stored: Set[int], *, resends: bool)
     if resends or (route.has(line.member) and route.member(line.member).is_free):
         return line.model_copy(update={"outcome": Outcome.INTERRUPTED})
     error = interrupted(line.member)
-    return _failed(line, missing, error, None)
+    return _failed(line, missing, error, None, is_free=False)
 
 
 def interrupted(member: str) -> ProviderError:
@@ -168,8 +169,16 @@ def interrupted(member: str) -> ProviderError:
     )
 
 
-def _failed(begun: Tried, pictures: Sequence[int], error: AppError, seconds: float | None) -> Tried:
-    billed = isinstance(error, ProviderError) and error.may_have_billed
+def _failed(
+    begun: Tried,
+    pictures: Sequence[int],
+    error: AppError,
+    seconds: float | None,
+    *,
+    is_free: bool,
+) -> Tried:
+    asked = isinstance(error, ProviderError) and error.may_have_billed
+    billed = asked and not is_free
     return begun.model_copy(
         update={
             "pictures": tuple(pictures),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from server.domain.adapters import StoredAdapter, names_adapters, with_tags_read
 from server.domain.errors import (
     ModelNotFoundError,
     ModelUnavailableError,
+    ProviderError,
     RequestRefusedError,
 )
 from server.domain.images import Fallback, ImageRequest, ResolvedRequest
@@ -45,8 +47,11 @@ class _Asked:
     given: SourcePixels
     adapters: Mapping[str, StoredAdapter]
 
-    def resolved(self, info: ModelInfo) -> ResolvedRequest:
-        return resolve(self.request, info, seed=self.seed, given=self.given, adapters=self.adapters)
+    def resolved(
+        self, info: ModelInfo, twins: Mapping[str, StoredAdapter] | None = None
+    ) -> ResolvedRequest:
+        adapters = self.adapters if twins is None else twins
+        return resolve(self.request, info, seed=self.seed, given=self.given, adapters=adapters)
 
     @property
     def names_pictures(self) -> bool:
@@ -95,10 +100,10 @@ class Router:
             adapters=await self._adapters.known_to(request),
         )
         remote = None if request.model is None else self._remotes.get(request.model)
-        first = self._local(asked) if remote is None else self._asked_remote(asked, remote)
+        first = self._local(asked) if remote is None else await self._asked_remote(asked, remote)
         chain = await self._chains.of(request.model or first.name, first.name)
         scope = request.fallback or Fallback.ANY
-        others = [self._other(asked, name, scope) for name in chain]
+        others = [await self._other(asked, name, scope) for name in chain]
         members = _unique([first, *others])
         chosen = next((member for member in members if member.is_allowed), None)
         if chosen is None or chosen.resolved is None:
@@ -121,26 +126,31 @@ class Router:
         resolved = asked.resolved(info)
         return _allowed(info.id, MemberKind.LOCAL, resolved, flops(info.family, resolved))
 
-    def _asked_remote(self, asked: _Asked, remote: Remote) -> Member:
+    async def _asked_remote(self, asked: _Asked, remote: Remote) -> Member:
         try:
-            return self._remote(asked, remote)
-        except ModelUnavailableError as error:
+            return await self._remote(asked, remote)
+        except (ModelUnavailableError, ProviderError) as error:
             return _barred(remote.name, MemberKind.REMOTE, error.code, error.detail)
         except _BarredError as error:
             raise RequestRefusedError(error.detail) from error
 
-    def _other(self, asked: _Asked, name: str, scope: Fallback) -> Member:
+    async def _other(self, asked: _Asked, name: str, scope: Fallback) -> Member:
         remote = self._remotes.get(name)
         kind = MemberKind.LOCAL if remote is None else MemberKind.REMOTE
         try:
             _check_scope(scope, name, remote)
             if remote is None:
                 return self._other_local(asked, name)
-            return self._remote(asked, remote)
+            return await self._remote(asked, remote)
         except ModelNotFoundError:
             detail = f"'{name}' is no model, and no connection that is switched on"
             return _barred(name, MemberKind.UNKNOWN, "unknown-member", detail)
-        except (_BarredError, ModelUnavailableError, RequestRefusedError) as error:
+        except (
+            _BarredError,
+            ModelUnavailableError,
+            ProviderError,
+            RequestRefusedError,
+        ) as error:
             return _barred(name, kind, error.code, error.detail)
 
     def _other_local(self, asked: _Asked, name: str) -> Member:
@@ -149,18 +159,18 @@ class Router:
         resolved = asked.resolved(info)
         return _allowed(info.id, MemberKind.LOCAL, resolved, flops(info.family, resolved))
 
-    def _remote(self, asked: _Asked, remote: Remote) -> Member:
+    async def _remote(self, asked: _Asked, remote: Remote) -> Member:
         if remote.provider is None:
             detail = f"connection '{remote.name}' cannot be used: {remote.reason}"
             raise ModelUnavailableError(detail)
-        _check_twins(asked, remote)
+        twins = await _twins(asked, remote)
         if asked.names_pictures and not remote.connection.takes_pictures:
             raise _BarredError(
                 "pictures-stay",
                 f"pictures and characters are not sent to '{remote.name}' until its owner allows "
                 "it: set takes_pictures of the connection",
             )
-        resolved = asked.resolved(remote.info)
+        resolved = asked.resolved(remote.info, twins)
         refusal = remote.provider.refusal(resolved)
         if refusal is not None:
             raise RequestRefusedError(refusal.detail, parameter=refusal.parameter)
@@ -177,14 +187,44 @@ def _check_scope(scope: Fallback, name: str, remote: Remote | None) -> None:
         )
 
 
-def _check_twins(asked: _Asked, remote: Remote) -> None:
-    """Say of a trained character by name that it is not there, and what would do instead."""
-    if not names_adapters(asked.request) or remote.info.parameter("adapters") is not None:
-        return
-    names = ", ".join(f"'{one.id}'" for one in with_tags_read(asked.request).adapters)
+@runtime_checkable
+class _HasAdapters(Protocol):
+    """A provider that has adapters of its own: another Greenroom."""
+
+    async def adapters(self) -> tuple[StoredAdapter, ...]: ...
+
+
+async def _twins(asked: _Asked, remote: Remote) -> Mapping[str, StoredAdapter]:
+    """Return the adapters that `remote` has for those that the request names.
+
+    Raises:
+        ProviderError: it does not tell.
+    """
+    if not names_adapters(asked.request):
+        return {}
+    wanted = [one.id for one in with_tags_read(asked.request).adapters]
+    provider: object = remote.provider
+    listed: Sequence[StoredAdapter] = ()
+    if isinstance(provider, _HasAdapters):
+        listed = await provider.adapters()
+    theirs = {adapter.id: adapter for adapter in listed}
+    alone = [name for name in wanted if not _is_twin(asked.adapters.get(name), theirs.get(name))]
+    if alone:
+        raise _no_twin(alone, remote)
+    return theirs
+
+
+def _is_twin(ours: StoredAdapter | None, theirs: StoredAdapter | None) -> bool:
+    """Return whether both names mean one file; one that we do not have is theirs alone."""
+    return theirs is not None and (ours is None or ours.sha256 == theirs.sha256)
+
+
+def _no_twin(names: Sequence[str], remote: Remote) -> _BarredError:
+    """Say of trained characters by name that they are not there, and what would do instead."""
+    said = ", ".join(f"'{name}'" for name in names)
     takes = remote.info.parameter("references") is not None and remote.connection.takes_pictures
     instead = "pictures of it as references would be taken instead" if takes else "leave it out"
-    raise _BarredError("no-twin", f"{names} has no twin on '{remote.name}'; {instead}")
+    return _BarredError("no-twin", f"{said} has no twin on '{remote.name}'; {instead}")
 
 
 def _allowed(
