@@ -139,7 +139,10 @@ def refusal(connection: Connection, info: ModelInfo, request: ResolvedRequest) -
 
 def _wrong_default(connection: Connection, info: ModelInfo) -> Refusal | None:
     known = (*info.parameters, *(info.remote.options if info.remote else ()))
+    takes_seed = info.remote is not None and info.remote.max_seed is not None
     for name, value in connection.parameters.items():
+        if name == "seed" and takes_seed:
+            continue  # it says that the server takes one; each picture has its own
         declared = next((p for p in known if p.name == name), None)
         if declared is None:
             return Refusal(

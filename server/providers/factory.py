@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx2
 
 from server.domain.connections import Connection, ProviderKind
-from server.domain.errors import InvalidRequestError
 from server.providers.gemini import GeminiProvider
+from server.providers.greenroom import GreenroomProvider
+from server.providers.openai import OpenAIProvider
 from server.providers.remote import Fetch, LoadSource, RemoteProvider
 
 
@@ -32,4 +33,6 @@ def make_provider(
     """
     if connection.provider is ProviderKind.GEMINI:
         return GeminiProvider(connection, key=key, client=client, load_source=load_source)
-    raise InvalidRequestError(f"no provider '{connection.provider.value}'", parameter="provider")
+    if connection.provider is ProviderKind.GREENROOM:
+        return GreenroomProvider(connection, key=key, client=client, load_source=load_source)
+    return OpenAIProvider(connection, key=key, client=client, fetch=fetch, load_source=load_source)

@@ -6,8 +6,10 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from PIL import Image
 
@@ -63,26 +65,46 @@ class Maker:
     seeded: bool
 
     async def picture(
-        self, index: int, data: bytes, *, seconds: float, cost: Money | None
+        self,
+        index: int,
+        data: bytes,
+        *,
+        seconds: float,
+        cost: Money | None,
+        facts: Mapping[str, object] = MappingProxyType({}),
     ) -> Picture:
         """Return picture `index`, re-encoded as asked for with its recipe inside.
+
+        Args:
+            index: of the request's pictures.
+            data: the file as it came.
+            seconds: that the service took.
+            cost: that it charged; None: not known.
+            facts: fields of the recipe that the service told.
 
         Raises:
             ProviderAnswerError: the bytes are no picture, or far too large a one.
         """
         try:
-            return await asyncio.to_thread(self._picture, index, data, seconds, cost)
+            return await asyncio.to_thread(self._picture, index, data, seconds, cost, facts)
         except (UnreadableImageError, TooLargeError) as error:
             raise ProviderAnswerError(
                 f"what the service sent as picture cannot be used: {error.detail}",
                 may_have_billed=True,
             ) from error
 
-    def _picture(self, index: int, data: bytes, seconds: float, cost: Money | None) -> Picture:
+    def _picture(
+        self,
+        index: int,
+        data: bytes,
+        seconds: float,
+        cost: Money | None,
+        facts: Mapping[str, object],
+    ) -> Picture:
         image = opened(data)
         if self.request.format is ImageFormat.JPEG:
             image = image.convert("RGB")
-        recipe = self.recipe(index, image)
+        recipe = self.recipe(index, image, facts)
         return Picture(
             index=index,
             data=encode_image(image, recipe),
@@ -95,7 +117,7 @@ class Maker:
             cost=cost,
         )
 
-    def recipe(self, index: int, image: Image.Image) -> Recipe:
+    def recipe(self, index: int, image: Image.Image, facts: Mapping[str, object]) -> Recipe:
         """Return picture `index`'s own recipe; the size is the real one."""
         asked = self.request.model_dump(
             include=set(Recipe.model_fields) - {"seed", "width", "height"}
@@ -120,6 +142,7 @@ class Maker:
                     greenroom=greenroom_version(),
                 ),
                 "created_at": datetime.now(UTC),
+                **facts,
             }
         )
 
@@ -135,19 +158,19 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-async def preview(data: bytes) -> bytes | None:
-    """Return an unfinished picture as a small JPEG; None where it cannot be read.
+async def preview(encoded: str) -> bytes | None:
+    """Return an unfinished picture, given as base64, as a small JPEG; None where it is none.
 
     A broken preview is no reason to lose the picture.
     """
     try:
-        return await asyncio.to_thread(_preview, data)
+        return await asyncio.to_thread(_preview, encoded)
     except AppError:
         return None
 
 
-def _preview(data: bytes) -> bytes:
-    image = opened(data).convert("RGB")
+def _preview(encoded: str) -> bytes:
+    image = opened(from_base64(encoded)).convert("RGB")
     image.thumbnail((_PREVIEW_PIXELS, _PREVIEW_PIXELS))
     return encode_preview(image)
 
