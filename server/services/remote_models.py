@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from server.domain.connections import Connection
+from server.domain.connections import Connection, ProviderKind
 from server.domain.errors import InvalidRequestError
 from server.domain.images import ParameterValue
 from server.domain.models import Family, ModelInfo, Task
@@ -29,6 +29,21 @@ class Remote:
     info: ModelInfo | None
     key_problem: str | None
     silence: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What requests and chains call it."""
+        return self.connection.name
+
+    @property
+    def is_free(self) -> bool:
+        """Whether drawing there costs no money: it belongs to the same people."""
+        return self.connection.is_trusted
+
+    @property
+    def resends_safely(self) -> bool:
+        """Whether the same call sent again is known there, and not drawn twice."""
+        return self.connection.provider is ProviderKind.GREENROOM
 
     @property
     def provider(self) -> RemoteProvider | None:

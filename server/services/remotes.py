@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 from pydantic import SecretStr
 
-from server.domain.connections import Connection, ProviderKind
+from server.domain.connections import Connection
 from server.domain.errors import (
     AppError,
     MasterKeyError,
@@ -36,21 +36,6 @@ _PATIENCE_SECONDS = 0.5  # for a service that has to be asked what its model tak
 _ASK_AGAIN_SECONDS = 60.0
 _ASK_SILENT_SECONDS = 10.0
 _CHECK_SECONDS = 5.0
-
-    @property
-    def name(self) -> str:
-        """What requests and chains call it."""
-        return self.connection.name
-
-    @property
-    def is_free(self) -> bool:
-        """Whether drawing there costs no money: it belongs to the same people."""
-        return self.connection.is_trusted
-
-    @property
-    def resends_safely(self) -> bool:
-        """Whether the same call sent again is known there, and not drawn twice."""
-        return self.connection.provider is ProviderKind.GREENROOM
 
 
 class Remotes:
