@@ -176,13 +176,13 @@ class Service:
                         body = await self._body(response, call)
                     yield Answer(body, response.headers)
                     return
-                source = aiter(httpx2.EventSource(response, _MAX_EVENT_BYTES))
-                while True:
-                    async with asyncio.timeout_at(end):
-                        event = await anext(source, None)
-                    if event is None:
-                        return
-                    yield event
+                async with aclosing(_events(response)) as source:
+                    while True:
+                        async with asyncio.timeout_at(end):
+                            event = await anext(source, None)
+                        if event is None:
+                            return
+                        yield event
             finally:
                 await response.aclose()
         except TimeoutError as error:
@@ -308,6 +308,11 @@ def pause_before_retry(
     if never_arrived or lost:
         return float(_FIRST_PAUSE_SECONDS * 2 ** (tried - 1) * (0.5 + jitter))
     return None
+
+
+async def _events(response: httpx2.Response) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
+    async for event in httpx2.EventSource(response, _MAX_EVENT_BYTES):
+        yield event
 
 
 async def _beginning(response: httpx2.Response, most: int) -> bytes:
