@@ -177,15 +177,13 @@ class Service:
                         body = await self._body(response, call)
                     yield Answer(body, response.headers)
                     return
-                source = aiter(httpx2.EventSource(response, _MAX_EVENT_BYTES))
-                while True:
-                    async with asyncio.timeout_at(end):
-                        event = await anext(source, None)
-                    if event is None:
-                        return
-                    if len(event.data) <= _MAX_ERROR_BYTES:  # longer ones are pictures
-                        event = replace(event, data=self._redaction.text(event.data))
-                    yield event
+                async with aclosing(_events(response)) as source:
+                    while True:
+                        async with asyncio.timeout_at(end):
+                            event = await anext(source, None)
+                        if event is None:
+                            return
+                        yield self._without_key(event)
             finally:
                 await response.aclose()
         except TimeoutError as error:
@@ -264,6 +262,11 @@ class Service:
                 raise self._senseless(f"more than {call.max_bytes} bytes", call)
         return bytes(body)
 
+    def _without_key(self, event: httpx2.ServerSentEvent) -> httpx2.ServerSentEvent:
+        if len(event.data) > _MAX_ERROR_BYTES:  # a picture
+            return event
+        return replace(event, data=self._redaction.text(event.data))
+
     def _senseless(self, what: str, call: Call) -> ProviderAnswerError:
         detail = self._redaction.text(f"{self.name} answered with {what}")
         return ProviderAnswerError(detail, may_have_billed=call.draws)
@@ -314,6 +317,11 @@ def pause_before_retry(
     if never_arrived or lost:
         return float(_FIRST_PAUSE_SECONDS * 2 ** (tried - 1) * (0.5 + jitter))
     return None
+
+
+async def _events(response: httpx2.Response) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
+    async for event in httpx2.EventSource(response, _MAX_EVENT_BYTES):
+        yield event
 
 
 async def _beginning(response: httpx2.Response, most: int) -> bytes:

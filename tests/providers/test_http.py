@@ -121,7 +121,7 @@ async def test_silence_ends_at_the_deadline_and_may_have_been_billed() -> None:
 async def test_a_service_that_trickles_gains_no_time() -> None:
     async def trickle(_: services.Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        for _ in range(100):
+        for _i in range(100):
             writer.write(b" ")
             await writer.drain()
             await asyncio.sleep(0.05)
