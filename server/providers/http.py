@@ -8,13 +8,16 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import httpx2
 
 from server.domain.errors import (
+    InvalidRequestError,
     ProviderAnswerError,
     ProviderError,
+    ProviderKeyError,
     ProviderUnreachableError,
 )
 from server.providers.redaction import Redaction
@@ -49,6 +52,7 @@ def make_client() -> httpx2.AsyncClient:
     )
 
 
+@cache
 def greenroom_version() -> str:
     """Return our version, or `source` in a checkout that is not installed."""
     try:
@@ -110,6 +114,9 @@ class Service:
         headers: of every call; the key is here and nowhere else.
         key: taken out of whatever the service says, should it repeat it.
         understand: from an answer that is none to an error.
+
+    Raises:
+        InvalidRequestError: `base_url` is no address.
     """
 
     def __init__(
@@ -122,6 +129,7 @@ class Service:
         key: str | None,
         understand: Callable[[Complaint], ProviderError],
     ) -> None:
+        _check_address(base_url)
         self._client = client
         self.name = name
         self._base_url = base_url.rstrip("/")
@@ -213,6 +221,10 @@ class Service:
             response = await self._client.send(self._request(call), stream=True)
         except httpx2.HTTPError as error:
             raise self._cut(error, call) from error
+        except UnicodeEncodeError:  # in a header; of ours only the key can hold it
+            raise ProviderKeyError(
+                f"the key for {self.name} holds characters that no key has; paste it again"
+            ) from None
         if response.is_success:
             return response
         try:
@@ -283,6 +295,20 @@ class Service:
         return ProviderUnreachableError(
             f"{self.name} {what} ({type(error).__name__}); is its address right, and is it up?",
             may_have_billed=call.draws and not unsent,
+        )
+
+
+def _check_address(base_url: str) -> None:
+    try:
+        url = httpx2.URL(base_url)
+        url.host.encode("idna")
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise InvalidRequestError(
+            f"'{base_url}' is no address of a service: {error}", parameter="base_url"
+        ) from error
+    if url.port is not None and not 0 < url.port < 2**16:
+        raise InvalidRequestError(
+            f"'{base_url}' is no address of a service: ports end at 65535", parameter="base_url"
         )
 
 

@@ -409,7 +409,8 @@ async def test_a_compatible_server_without_a_list_is_no_failure() -> None:
         services.service(saying(b"404", status=404)) as fake,
         provider_at("openai", LOCAL, fake.url) as far,
     ):
-        assert (await far.check()).limits == ("This server lists no models.",)
+        limits = (await far.check()).limits
+    assert limits == ("This server lists no models, so the key was not tried.",)
 
 
 async def test_check_fails_with_a_wrong_key() -> None:
