@@ -1,7 +1,8 @@
 """What a picture takes beside the weights, counted on the real networks.
 
-`python -m bench.activations`. Nothing is computed: tensors have shapes and no numbers. So it runs anywhere, in a minute, and knows
-nothing of what a device's libraries take for themselves. `server.domain.planning` has the figures.
+`python -m bench.activations`. Nothing is computed: tensors have shapes and no numbers. So it runs
+anywhere, in a minute, and knows nothing of what a device's libraries take for themselves.
+`server.domain.planning` has the figures.
 """
 
 from __future__ import annotations

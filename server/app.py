@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -26,14 +27,23 @@ from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.calls import Calls
+from server.services.chains import Chains
+from server.services.circuits import Circuits
+from server.services.connections import Connections
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
+from server.services.lanes import Lanes
 from server.services.measurements import Measurements
 from server.services.models import Models
+from server.services.provider_maker import ProviderMaker
+from server.services.record import Record
+from server.services.remotes import Remotes
 from server.services.residency import Residency
+from server.services.routing import Router
 from server.services.runner import Runner
 from server.services.services import Services
 from server.services.sources import Sources
@@ -42,6 +52,7 @@ from server.services.uploads import Uploads
 from server.services.workers import Workers
 from server.settings import Settings, admin_token
 from server.store.lock import server_lock
+from server.store.master_keys import MasterKeys
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -100,7 +111,8 @@ async def open_services(
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(server_lock(settings.data_dir, settings.store_url))
-        store = await Store.open(settings.store_url, settings.blob_url)
+        keys = MasterKeys(settings.data_dir, settings.master_keys)
+        store = await Store.open(settings.store_url, settings.blob_url, master_keys=keys)
         stack.push_async_callback(store.close)
         house = _House(settings, store, now, await store.greatest_id())
         for device in house.devices:
@@ -138,11 +150,27 @@ class _House:
         self.active = ActiveJobs()
         self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
         self.workers = [self._worker(device) for device in self.devices]
+        self.provider_maker = ProviderMaker(self.sources)
+        self.remotes = Remotes(store, self.provider_maker)
+        self.lanes = Lanes(self.remotes, Rates(), time.monotonic, now)
+        self.record = Record(store, self.runner, now)
+        self.calls = Calls(store, self.runner, self.record, self.lanes, time.monotonic)
         self.lender = Lender(self.workers, settings.data_dir)
-        self.dispatcher = Dispatcher(self.workers, self.active, self.runner, self.rates)
+        self.dispatcher = Dispatcher(
+            self.workers,
+            self.active,
+            self.runner,
+            self.calls,
+            self.record,
+            self.lanes,
+            self.rates,
+        )
+        self.chains = Chains(store, self.registry)
         self.seen = Workers(self.workers, self.dispatcher, self.lender)
         self.residency = Residency(self.workers, self.registry)
-        self.models = Models(self.registry, self.residency.loaded_models, settings.weights_dir)
+        self.models = Models(
+            self.registry, self.residency.loaded_models, settings.weights_dir, self.remotes
+        )
 
     async def open(self, stack: AsyncExitStack) -> Services:
         """Start what runs by itself; `stack` ends it in reverse order."""
@@ -153,10 +181,15 @@ class _House:
             await worker.start()
         stack.push_async_callback(self.lender.stop)
         await self.lender.start()
+        await stack.enter_async_context(self.provider_maker)
+        stack.push_async_callback(self.remotes.stop)
+        await self.remotes.start()
         stack.push_async_callback(self.models.stop)
         self.models.prepare_default()
         stack.push_async_callback(self.dispatcher.stop)
         services = self._services()
+        self.remotes.on_change(self.dispatcher.connections_changed)
+        await self.calls.restore()
         self.dispatcher.start()
         return services
 
@@ -169,6 +202,9 @@ class _House:
             uploads=self._uploads(),
             sources=self.sources,
             adapters=self.adapters,
+            connections=Connections(store, self.remotes, self.registry.has, self.new_id, self.now),
+            chains=self.chains,
+            circuits=Circuits(store, self.lanes, self.remotes),
             keys=Keys(store, admin_token(settings), self.new_id, self.now),
             models=self.models,
             workers=self.seen,
@@ -183,12 +219,11 @@ class _House:
     def _generation(self) -> Generation:
         return Generation(
             self.store,
-            self.sources,
-            self.adapters,
-            self.registry,
+            Router(self.registry, self.remotes, self.chains, self.sources, self.adapters),
+            self.record,
+            self.remotes,
             self.active,
             self.dispatcher,
-            self.rates,
             self.new_id,
             self.now,
             max_jobs=self.settings.max_queued_jobs,

@@ -9,7 +9,7 @@ import typer
 
 from server.cli.console import INTERRUPTED, USAGE, CommandError
 from server.cli.typed import adapter as typed_adapter
-from server.cli.typed import pair, sides
+from server.cli.typed import named_values, pair, sides
 from server.cli.wish import Wish
 
 
@@ -59,7 +59,8 @@ def generate(
     reference: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A picture that the prompt speaks of, for models that edit; up to 4 times."
+            help="A picture that the prompt speaks of, for models that edit; as often as the model "
+            "takes, at most 16 times."
         ),
     ] = None,
     adapter: Annotated[
@@ -72,6 +73,12 @@ def generate(
         str | None,
         typer.Option(
             help="What the picture may give up, if the model offers it: exact, memory or fast."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE of a parameter that this model alone has, such as quality=high."
         ),
     ] = None,
     clip_skip: Annotated[
@@ -135,6 +142,7 @@ def generate(
         "outpaint": sides("--outpaint", outpaint),
         "adapters": [typed_adapter("--adapter", each) for each in adapter] if adapter else None,
         "profile": profile,
+        "options": named_values("--option", option) if option else None,
         "clip_skip": clip_skip,
         "guidance_rescale": guidance_rescale,
         "original_size": pair("--original-size", original_size),

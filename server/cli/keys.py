@@ -32,7 +32,7 @@ def create(
         typer.Option(help="Whose pictures it sees; absent: an owner of its own."),
     ] = None,
     admin: Annotated[
-        bool, typer.Option("--admin", help="May also manage keys and models.")
+        bool, typer.Option("--admin", help="May also manage keys, models and connections.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

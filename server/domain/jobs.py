@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from server.domain.images import Frozen, Id, ImageRequest, Priority, ResolvedRequest
+from server.domain.routes import Route, alone
 
 
 class JobState(StrEnum):
@@ -32,7 +33,10 @@ class JobError(Frozen):
 
 
 class Job(Frozen):
-    """One row of the queue. `deaths` counts workers that ended while drawing it."""
+    """One row of the queue. `deaths` counts workers that ended while drawing it.
+
+    `route` is None in rows of versions that knew no chains; ask `way`.
+    """
 
     id: Id
     owner: str
@@ -49,3 +53,9 @@ class Job(Frozen):
     attempt: int
     deaths: int
     error: JobError | None
+    route: Route | None
+
+    @property
+    def way(self) -> Route:
+        """Who may draw it."""
+        return self.route or alone(self.resolved.model, self.flops)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from server.domain.images import ParameterValue
 from server.domain.models import (
     Family,
     ModelInfo,
     ParameterInfo,
-    ParameterValue,
     Size,
     Style,
     Task,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from server.domain.adapters import StoredAdapter
 from server.domain.gallery import StoredImage, Upload
-from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
+from server.domain.images import (
+    Fallback,
+    Frozen,
+    ImageFormat,
+    ImageRequest,
+    Priority,
+    ResolvedRequest,
+)
 from server.domain.jobs import Job, JobError, JobState
 from server.domain.lending import Loan
-from server.domain.models import ModelInfo, ModelState
+from server.domain.models import ModelInfo, ModelState, RemoteTerms
 from server.domain.recipes import Recipe
+from server.domain.routes import Tried
 from server.domain.work import denoising_steps
+from server.services.route_views import MemberView, TriedView, route_view, tried_view
 
 
 class ImageView(Frozen):
@@ -38,7 +48,10 @@ class ImageView(Frozen):
 
 
 class JobView(Frozen):
-    """A job with its present: place 1 is next, None once it runs; eta_seconds until it ends."""
+    """A job with its present: place 1 is next, None once it runs; eta_seconds until it ends.
+
+    `route` is who may draw it, in order, and why others may not; `tried` what came of asking.
+    """
 
     id: str
     state: JobState
@@ -56,13 +69,21 @@ class JobView(Frozen):
     attempt: int
     images: tuple[ImageView, ...]
     error: JobError | None
+    fallback: Fallback
+    route: tuple[MemberView, ...]
+    tried: tuple[TriedView, ...]
 
 
 class EstimateView(Frozen):
-    """What a request would take; seconds are None until this model was measured here."""
+    """What a request would take; seconds are None until this model was measured here.
+
+    `served_by` is `local` or a connection's name; `route` says who comes after that.
+    """
 
     model: str
     served_by: str
+    fallback: Fallback
+    route: tuple[MemberView, ...]
     seconds: float | None
     waiting_seconds: float | None
     place: int
@@ -118,6 +139,7 @@ class PullView(Frozen):
 class ModelView(ModelInfo):
     """A registered model: what it declares, and whether it can draw now."""
 
+    remote: RemoteTerms | None  # once more without a default, so that clients find it present
     state: ModelState
     reason: str | None
     loaded: bool
@@ -177,6 +199,7 @@ def upload_view(upload: Upload) -> UploadView:
 def job_view(
     job: Job,
     images: tuple[StoredImage, ...],
+    tried: Sequence[Tried] = (),
     *,
     place: int | None = None,
     step: int | None = None,
@@ -187,6 +210,7 @@ def job_view(
     Args:
         job: the row.
         images: its pictures by index.
+        tried: who was asked.
         place: 1 for the next one.
         step: denoising steps done over all pictures; None: those of finished pictures.
         eta_seconds: seconds until the job ends.
@@ -199,6 +223,9 @@ def job_view(
         total_steps=job.resolved.num_images * per_image,
         eta_seconds=eta_seconds,
         images=tuple(map(image_view, images)),
+        fallback=job.way.fallback,
+        route=route_view(job.way, job.resolved),
+        tried=tried_view(tried),
     )
 
 

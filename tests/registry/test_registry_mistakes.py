@@ -55,7 +55,6 @@ CASES = {
         18,
         "there is no model 'two'; name the id of another entry",
     ),
-    "a fallback that is not there": ({"fallback": "[nope]"}, 19, "no model 'nope'; remove it"),
     "an unknown parameter": ({"defaults": "{cfg: 7}"}, 19, "sdxl has no parameter 'cfg'; known:"),
     "an unknown profile": ({"profiles": "[exact, quick]"}, 19, "'profiles.1' is \"quick\""),
     "no profile at all": ({"profiles": "[]"}, 19, "'profiles'"),
