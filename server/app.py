@@ -24,6 +24,7 @@ from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.budgets import Budgets
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
@@ -36,6 +37,7 @@ from server.services.services import Services
 from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.uploads import Uploads
+from server.services.usage import Usage
 from server.services.workers import Workers
 from server.settings import Settings, admin_token
 from server.store.lock import server_lock
@@ -133,7 +135,10 @@ class _House:
             store, self.adapter_files, now, max_bytes=settings.max_adapter_mib * 2**20
         )
         self.active = ActiveJobs()
-        self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
+        self.budgets = Budgets(settings.tariff, self.rates)
+        self.runner = Runner(
+            store, self.active, self.rates, self.new_id, now, self.epoch, settings.tariff
+        )
         self.workers = [self._worker(device) for device in self.devices]
         self.dispatcher = Dispatcher(self.workers, self.active, self.runner, self.rates)
         self.seen = Workers(self.workers, self.dispatcher)
@@ -162,7 +167,8 @@ class _House:
             uploads=self._uploads(),
             sources=self.sources,
             adapters=self.adapters,
-            keys=Keys(store, admin_token(settings), self.new_id, self.now),
+            keys=self._keys(),
+            usage=Usage(store, settings.tariff, self.now),
             models=self.models,
             workers=self.seen,
             health=Health(store, self.models, self.seen, self.active, self.runner),
@@ -185,7 +191,12 @@ class _House:
             self.now,
             max_jobs=self.settings.max_queued_jobs,
             max_jobs_per_owner=self.settings.max_queued_jobs_per_owner,
+            budgets=self.budgets,
         )
+
+    def _keys(self) -> Keys:
+        token, currency = admin_token(self.settings), self.settings.currency
+        return Keys(self.store, token, self.new_id, self.now, currency=currency)
 
     def _uploads(self) -> Uploads:
         return Uploads(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from server.domain.budgets import Hold
 from server.domain.images import Frozen, Id, ImageRequest, Priority, ResolvedRequest
+from server.domain.money import Money
 
 
 class JobState(StrEnum):
@@ -32,7 +34,11 @@ class JobError(Frozen):
 
 
 class Job(Frozen):
-    """One row of the queue. `deaths` counts workers that ended while drawing it."""
+    """One row of the queue.
+
+    `deaths` counts workers that ended while drawing it. `cost` is of its pictures, once it has
+    ended; None: one of them has no known cost.
+    """
 
     id: Id
     owner: str
@@ -49,3 +55,5 @@ class Job(Frozen):
     attempt: int
     deaths: int
     error: JobError | None
+    hold: Hold | None = None
+    cost: Money | None = None

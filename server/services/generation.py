@@ -25,6 +25,7 @@ from server.domain.work import flops
 from server.registry.registry import Registry
 from server.services.active import ActiveJob, ActiveJobs
 from server.services.adapters import Adapters
+from server.services.budgets import Budgets
 from server.services.dispatcher import Dispatcher
 from server.services.sources import Sources
 from server.services.views import EstimateView, JobView, job_view
@@ -53,6 +54,7 @@ class Generation:
         *,
         max_jobs: int,
         max_jobs_per_owner: int,
+        budgets: Budgets,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -65,6 +67,7 @@ class Generation:
         self._now = now
         self._max_jobs = max_jobs
         self._max_jobs_per_owner = max_jobs_per_owner
+        self._budgets = budgets
         self._expiries: set[asyncio.Task[None]] = set()
 
     async def restore(self, epoch: str) -> int:
@@ -92,13 +95,17 @@ class Generation:
             NotFoundError: a picture that the request names is not the caller's.
             QueueFullError: too many unfinished jobs, of this owner or in all.
             ConflictError: `idempotency_key` was used for another request.
+            BudgetExceededError: the caller's key cannot pay for this.
         """
         resolved, info = await self._resolve(request, caller)
         if not await self._is_known(caller, idempotency_key):
             self._refuse_when_full(caller)
         job = self._job(request, resolved, info, caller)
         row, created = await self._store.jobs.add(
-            job, idempotency_key=idempotency_key, request_hash=_hash(request)
+            job,
+            idempotency_key=idempotency_key,
+            request_hash=_hash(request),
+            quote=self._budgets.to_reserve(self._budgets.local(job), caller),
         )
         if created:
             active = self._active.add(row)
@@ -119,12 +126,16 @@ class Generation:
         resolved, info = await self._resolve(request, caller)
         job = self._job(request, resolved, info, caller)
         place, waiting = self._dispatcher.outlook_of_new(job)
+        quote = self._budgets.local(job)
         return EstimateView(
             model=info.id,
             served_by=_SERVED_BY,
             seconds=self._rates.seconds(info.id, job.flops),
             waiting_seconds=waiting,
             place=place,
+            cost=quote.cost,
+            cost_basis=quote.basis,
+            credits=self._budgets.tariff.credits(quote.cost, resolved.num_images),
         )
 
     async def job(self, job_id: str, caller: Caller) -> JobView:
@@ -161,7 +172,8 @@ class Generation:
                 async with asyncio.timeout(seconds):
                     await active.ended.wait()
             if active.job.state.is_final:  # all of it is in memory still
-                return job_view(active.job, tuple(active.images[i] for i in sorted(active.images)))
+                images = tuple(active.images[i] for i in sorted(active.images))
+                return job_view(active.job, images, tariff=self._budgets.tariff)
         return await self.job(job_id, caller)
 
     async def _row(self, job_id: str, caller: Caller) -> Job:
@@ -176,10 +188,15 @@ class Generation:
     def _seen(self, row: Job, images: tuple[StoredImage, ...]) -> JobView:
         active = self._active.get(row.id)
         if active is None or row.state.is_final:
-            return job_view(row, images)
+            return job_view(row, images, tariff=self._budgets.tariff)
         outlook = self._dispatcher.outlook(row.id)
         return job_view(
-            row, images, place=outlook.place, step=active.step, eta_seconds=outlook.eta_seconds
+            row,
+            images,
+            tariff=self._budgets.tariff,
+            place=outlook.place,
+            step=active.step,
+            eta_seconds=outlook.eta_seconds,
         )
 
     async def _resolve(

@@ -23,7 +23,9 @@ from server.domain.ids import IdMaker
 from server.domain.images import ResolvedRequest
 from server.domain.jobs import JobError, JobState
 from server.domain.rates import Rates
+from server.domain.tariff import Tariff
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.budgets import charge
 from server.services.tally import Tally
 from server.store.store import Store
 
@@ -64,6 +66,7 @@ class Runner:
         new_id: IdMaker,
         now: Callable[[], datetime],
         epoch: str,
+        tariff: Tariff | None = None,
     ) -> None:
         self._store = store
         self._active = active
@@ -71,6 +74,7 @@ class Runner:
         self._new_id = new_id
         self._now = now
         self._epoch = epoch
+        self._tariff = tariff or Tariff()  # without prices
         self.tally = Tally()
         self._storage_down: str | None = None
         self._kept_rates: dict[tuple[str, str], float] = {}
@@ -181,9 +185,10 @@ class Runner:
 
     async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
         image = self._stored(active, index, event, worker)
-        image, _ = await self.persist(lambda: self._store.keep_image(image, event.data))
+        due = charge(active.job, image, event, self._tariff.currency)
+        image, _ = await self.persist(lambda: self._store.keep_image(image, event.data, due))
         active.images[index] = image
-        self.tally.picture(image.model, image.served_by, event.duration_seconds)
+        self.tally.picture(image.model, image.served_by, event.duration_seconds, image.cost)
         await self._learn(active, event, worker)
         log.info(
             "image.generated",
@@ -212,6 +217,7 @@ class Runner:
             served_by=worker.id,
             duration_seconds=event.duration_seconds,
             recipe=event.recipe,
+            cost=self._tariff.cost_of(event),
             created_at=self._now(),
         )
 

@@ -16,6 +16,7 @@ from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.tally import Tally
 from server.services.uploads import Uploads
+from server.services.usage import Usage
 from server.services.workers import Workers
 
 
@@ -30,6 +31,7 @@ class Services:
     sources: Sources
     adapters: Adapters
     keys: Keys
+    usage: Usage
     models: Models
     workers: Workers
     health: Health
