@@ -58,7 +58,8 @@ class UsageRepository:
         """
         wanted: builtins.list[ColumnElement[bool]] = [
             ledger.c.kind.in_(PICTURES),
-            ledger.c.day >= start, ledger.c.day <= end,
+            ledger.c.day >= start,
+            ledger.c.day <= end,
         ]
         if owner is not None:
             wanted.append(ledger.c.owner == owner)
