@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from server.cli import adapters, doctor, generate, keys, models, recipe, serve, version
+from server.cli import adapters, doctor, generate, keys, models, recipe, serve, usage, version
 from server.cli.console import FAILURE, USAGE, CommandError, print_error
 from server.domain.errors import (
     AppError,
@@ -34,6 +34,7 @@ def build() -> typer.Typer:
     app.add_typer(models.build(), name="models")
     app.add_typer(adapters.build(), name="adapters")
     app.add_typer(keys.build(), name="keys")
+    app.command("usage")(usage.usage)
     app.command("doctor")(doctor.doctor)
     app.command("version")(version.version)
     return app
