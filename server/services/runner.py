@@ -225,6 +225,6 @@ class Runner:
         model = active.job.resolved.model
         rate = self._rates.learn(model, active.flops_per_picture, event.device_seconds)
         kept = self._kept_rates.get((worker.device, model))
-        if kept is None or abs(rate / kept - 1) > _RATE_CHANGE:
+        if kept is None or abs(rate - kept) > _RATE_CHANGE * kept:
             await self.persist(lambda: self._store.rates.save(worker.device, model, rate))
             self._kept_rates[worker.device, model] = rate
