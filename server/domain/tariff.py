@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import date
 from enum import IntEnum
 from fractions import Fraction
 
@@ -65,12 +66,18 @@ class Tariff(Frozen):
         basis = f"{seconds:.3g} s of a device, as measured here, at {self.device_hour} an hour"
         return self._quote(Certainty.KNOWN, each.times(num_images), basis)
 
-    def quote_remote(self, name: str, cost: Money | None) -> Quote:
-        """Return what the service `name` asks by its price list; None: it lists no price."""
+    def quote_remote(self, name: str, cost: Money | None, priced_on: date | None = None) -> Quote:
+        """Return what the service `name` asks by its price list.
+
+        Args:
+            name: as requests call it.
+            cost: of all pictures; None: the list does not say.
+            priced_on: the day of the list.
+        """
         if cost is None:
             basis = f"not known: the price list of '{name}' does not say"
             return self._quote(Certainty.UNKNOWN, None, basis)
-        basis = f"the price list of '{name}'"
+        basis = f"the price list of '{name}'" + (f" of {priced_on}" if priced_on else "")
         if cost.currency != self.currency:
             return self._quote(Certainty.UNKNOWN, cost, f"{basis}, which is not in {self.currency}")
         return self._quote(Certainty.KNOWN, cost, basis)

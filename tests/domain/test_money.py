@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -100,6 +101,16 @@ def test_of_several_members_the_dearest_or_least_known_counts() -> None:
     assert dearest([cheap, dear]) is dear
     assert dearest([dear, later, cheap]) is later
     assert dearest([unknown, later, dear]) is unknown
+
+
+def test_a_remote_quote_is_the_list_s_and_says_of_which_day() -> None:
+    quote = Tariff().quote_remote("far-away", Money(micros=39_000), date(2026, 11, 1))
+    assert (quote.certainty, quote.cost) == (Certainty.KNOWN, Money(micros=39_000))
+    assert quote.basis == "the price list of 'far-away' of 2026-11-01"
+    euro = Money(micros=39_000, currency="EUR")
+    foreign = Tariff().quote_remote("far-away", euro)
+    assert (foreign.certainty, foreign.cost) == (Certainty.UNKNOWN, euro)
+    assert "not in USD" in foreign.basis
 
 
 def test_a_picture_costs_what_the_service_said_or_its_seconds_here() -> None:
