@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -25,13 +26,22 @@ from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
 from server.services.budgets import Budgets
+from server.services.calls import Calls
+from server.services.chains import Chains
+from server.services.circuits import Circuits
+from server.services.connections import Connections
 from server.services.dispatcher import Dispatcher
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
+from server.services.lanes import Lanes
 from server.services.measurements import Measurements
 from server.services.models import Models
+from server.services.provider_maker import ProviderMaker
+from server.services.record import Record
+from server.services.remotes import Remotes
+from server.services.routing import Router
 from server.services.runner import Runner
 from server.services.services import Services
 from server.services.sources import Sources
@@ -41,6 +51,7 @@ from server.services.usage import Usage
 from server.services.workers import Workers
 from server.settings import Settings, admin_token
 from server.store.lock import server_lock
+from server.store.master_keys import MasterKeys
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -99,7 +110,8 @@ async def open_services(
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(server_lock(settings.data_dir, settings.store_url))
-        store = await Store.open(settings.store_url, settings.blob_url)
+        keys = MasterKeys(settings.data_dir, settings.master_keys)
+        store = await Store.open(settings.store_url, settings.blob_url, master_keys=keys)
         stack.push_async_callback(store.close)
         house = _House(settings, store, now, await store.greatest_id())
         for device in house.devices:
@@ -135,14 +147,30 @@ class _House:
             store, self.adapter_files, now, max_bytes=settings.max_adapter_mib * 2**20
         )
         self.active = ActiveJobs()
-        self.budgets = Budgets(settings.tariff, self.rates)
         self.runner = Runner(
             store, self.active, self.rates, self.new_id, now, self.epoch, settings.tariff
         )
         self.workers = [self._worker(device) for device in self.devices]
-        self.dispatcher = Dispatcher(self.workers, self.active, self.runner, self.rates)
+        self.provider_maker = ProviderMaker(self.sources)
+        self.remotes = Remotes(store, self.provider_maker)
+        self.budgets = Budgets(settings.tariff, self.rates, self.remotes)
+        self.lanes = Lanes(self.remotes, Rates(), time.monotonic, now)
+        self.record = Record(store, self.runner, now)
+        self.calls = Calls(store, self.runner, self.record, self.lanes, time.monotonic)
+        self.dispatcher = Dispatcher(
+            self.workers,
+            self.active,
+            self.runner,
+            self.calls,
+            self.record,
+            self.lanes,
+            self.rates,
+        )
+        self.chains = Chains(store, self.registry)
         self.seen = Workers(self.workers, self.dispatcher)
-        self.models = Models(self.registry, self.seen.loaded_models, settings.weights_dir)
+        self.models = Models(
+            self.registry, self.seen.loaded_models, settings.weights_dir, self.remotes
+        )
 
     async def open(self, stack: AsyncExitStack) -> Services:
         """Start what runs by itself; `stack` ends it in reverse order."""
@@ -151,10 +179,15 @@ class _House:
         for worker in self.workers:
             stack.push_async_callback(worker.stop)
             await worker.start()
+        await stack.enter_async_context(self.provider_maker)
+        stack.push_async_callback(self.remotes.stop)
+        await self.remotes.start()
         stack.push_async_callback(self.models.stop)
         self.models.prepare_default()
         stack.push_async_callback(self.dispatcher.stop)
         services = self._services()
+        self.remotes.on_change(self.dispatcher.connections_changed)
+        await self.calls.restore()
         self.dispatcher.start()
         return services
 
@@ -167,8 +200,11 @@ class _House:
             uploads=self._uploads(),
             sources=self.sources,
             adapters=self.adapters,
+            connections=Connections(store, self.remotes, self.registry.has, self.new_id, self.now),
+            chains=self.chains,
+            circuits=Circuits(store, self.lanes, self.remotes),
             keys=self._keys(),
-            usage=Usage(store, settings.tariff, self.now),
+            usage=Usage(store, settings.tariff, self.now, self.budgets.cheapest),
             models=self.models,
             workers=self.seen,
             health=Health(store, self.models, self.seen, self.active, self.runner),
@@ -181,12 +217,11 @@ class _House:
     def _generation(self) -> Generation:
         return Generation(
             self.store,
-            self.sources,
-            self.adapters,
-            self.registry,
+            Router(self.registry, self.remotes, self.chains, self.sources, self.adapters),
+            self.record,
+            self.remotes,
             self.active,
             self.dispatcher,
-            self.rates,
             self.new_id,
             self.now,
             max_jobs=self.settings.max_queued_jobs,

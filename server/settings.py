@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         default=("auto",),
         description="Devices to draw on, separated by commas: auto, cpu, cuda:0, cuda:1",
     )
+    master_key: SecretStr | None = Field(
+        default=None,
+        description="Encrypts the keys of connections, 32 characters or more; while it changes, "
+        "the new one and the old one with a comma between; absent: made and kept in data_dir",
+    )
     hub_token: SecretStr | None = Field(
         default=None, description="Hugging Face token for gated models; absent: HF_TOKEN"
     )
@@ -127,6 +132,13 @@ class Settings(BaseSettings):
             raise ValueError("an admin token has at least 32 characters")
         return value
 
+    @field_validator("master_key")
+    @classmethod
+    def _long_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and any(len(key) < 32 for key in _keys(value)):
+            raise ValueError("a master key has at least 32 characters")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -157,6 +169,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def master_keys(self) -> tuple[SecretStr, ...]:
+        """The master keys that were given, the one to use first; empty: kept in data_dir."""
+        return () if self.master_key is None else tuple(map(SecretStr, _keys(self.master_key)))
+
+    @property
     def weights_dir(self) -> Path:
         """Where weights lie."""
         return self.models_dir or self.data_dir / "models"
@@ -170,6 +187,10 @@ class Settings(BaseSettings):
     def blob_url(self) -> str:
         """The blob store's URL or folder."""
         return self.blobs_url or str(self.data_dir / "blobs")
+
+
+def _keys(value: SecretStr) -> list[str]:
+    return [key.strip() for key in value.get_secret_value().split(",")]
 
 
 def load_settings() -> Settings:

@@ -19,10 +19,15 @@ class Live(Frozen):
 
 
 class Ready(Frozen):
-    """Whether jobs can be drawn now; `missing` names what stands in the way."""
+    """Whether jobs can be drawn now.
+
+    `missing` names what stands in the way, `notes` what does not but needs a look: the log and
+    the administrators' routes say more.
+    """
 
     status: Literal["ready", "not ready"]
     missing: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 _NOT_READY: dict[int | str, dict[str, Any]] = {
@@ -40,5 +45,6 @@ async def live() -> Live:
 async def ready(services: ServicesDep, response: Response) -> Ready:
     """Check storage, that a worker is up, and that the default model is here."""
     missing = tuple(check.name for check in await services.health.checks() if check.problem)
+    notes = tuple(note.name for note in await services.health.notes() if note.problem)
     response.status_code = 503 if missing else 200
-    return Ready(status="not ready" if missing else "ready", missing=missing)
+    return Ready(status="not ready" if missing else "ready", missing=missing, notes=notes)

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from server.api.auth import ServicesDep
 from server.domain.jobs import JobState
+from server.services.breaker import BreakerState
 from server.services.services import Services
 
 router = APIRouter(tags=["operation"])
@@ -62,6 +63,7 @@ class _Present(Collector):
         yield self._ended()
         yield self._pictures()
         yield self._money()
+        yield from self._connections()
 
     def _jobs(self) -> Metric:
         jobs = GaugeMetricFamily("greenroom_jobs", "Unfinished jobs by state.", labels=["state"])
@@ -106,6 +108,26 @@ class _Present(Collector):
         for labels, micros in self._services.tally.micros.items():
             money.add_metric(labels, micros)
         return money
+
+    def _connections(self) -> Iterable[Metric]:
+        state = GaugeMetricFamily(
+            "greenroom_connection_state",
+            "1 for what a call to the connection would meet: closed lets it pass.",
+            labels=["connection", "state"],
+        )
+        waiting = GaugeMetricFamily(
+            "greenroom_connection_waiting", "Pictures that wait for it.", labels=["connection"]
+        )
+        calls = CounterMetricFamily(
+            "greenroom_connection_calls", "Calls that ended.", labels=["connection", "outcome"]
+        )
+        for health in self._services.circuits.all():
+            for known in BreakerState:
+                state.add_metric([health.name, known.value], health.state is known)
+            waiting.add_metric([health.name], health.waiting_pictures)
+            for outcome, count in health.calls_ended.items():
+                calls.add_metric([health.name, outcome.value], count)
+        return state, waiting, calls
 
 
 @router.get(

@@ -13,11 +13,11 @@ from server.api.openai_fields import nested
 from server.api.openai_form import EditsForm
 from server.api.problems import invalid_fields
 from server.domain.errors import InvalidRequestError, RequestRefusedError
-from server.domain.images import MAX_REFERENCES, Frozen, Id
+from server.domain.images import Frozen, Id
 from server.domain.resolve import PICTURE_PARAMETERS
 
 MAX_GIVEN = 16  # as OpenAI has it; what the model takes is checked by name
-_IN_ALL = MAX_REFERENCES  # as many files of full size as the largest request can use
+_IN_ALL = 4  # files of full size; more are taken where they are smaller
 _MAX_FIELDS = 64
 _FILES = {"image": "image", "image[]": "image", "mask": "mask"}
 _BASE64_GROWTH = 4 / 3

@@ -45,6 +45,7 @@ _TAGS = [
     {"name": "models", "description": "What can be drawn with."},
     {"name": "adapters", "description": "LoRA files that change what models draw."},
     {"name": "usage", "description": "What was drawn and what it cost."},
+    {"name": "connections", "description": "Remote services to draw with; for administrators."},
     {"name": "openai", "description": "For clients that speak OpenAI's form."},
     {"name": "administration", "description": "Keys and workers; for administrators."},
     {"name": "operation", "description": "Health and measurements."},

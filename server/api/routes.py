@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from server.api import (
     adapters,
+    chains,
+    connections,
     estimates,
     events,
     health,
@@ -50,6 +52,9 @@ DRAWING: tuple[APIRouter, ...] = (
 ADMINISTRATION: tuple[APIRouter, ...] = (
     keys.router,
     workers.router,
+    chains.router,
+    chains.health_router,
+    connections.router,
     models.admin_router,
     adapters.admin_router,
     metrics.router,  # of all owners

@@ -9,7 +9,7 @@ import typer
 
 from server.cli.console import INTERRUPTED, USAGE, CommandError
 from server.cli.typed import adapter as typed_adapter
-from server.cli.typed import pair, sides
+from server.cli.typed import named_values, pair, sides
 from server.cli.wish import Wish
 
 
@@ -59,13 +59,20 @@ def generate(
     reference: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A picture that the prompt speaks of, for models that edit; up to 4 times."
+            help="A picture that the prompt speaks of, for models that edit; as often as the model "
+            "takes, at most 16 times."
         ),
     ] = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
             help="NAME or NAME:WEIGHT of an adapter to draw with, such as ink:0.8; up to 8 times."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE of a parameter that this model alone has, such as quality=high."
         ),
     ] = None,
     clip_skip: Annotated[
@@ -128,6 +135,7 @@ def generate(
         "strength": strength,
         "outpaint": sides("--outpaint", outpaint),
         "adapters": [typed_adapter("--adapter", each) for each in adapter] if adapter else None,
+        "options": named_values("--option", option) if option else None,
         "clip_skip": clip_skip,
         "guidance_rescale": guidance_rescale,
         "original_size": pair("--original-size", original_size),

@@ -34,7 +34,7 @@ def create(
         typer.Option(help="Whose pictures it sees; absent: an owner of its own."),
     ] = None,
     admin: Annotated[
-        bool, typer.Option("--admin", help="May also manage keys and models.")
+        bool, typer.Option("--admin", help="May also manage keys, models and connections.")
     ] = False,
     budget: Annotated[
         str | None,

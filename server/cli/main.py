@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from server.cli import adapters, doctor, generate, keys, models, recipe, serve, usage, version
+from server.cli import (
+    adapters,
+    chains,
+    connections,
+    doctor,
+    generate,
+    keys,
+    models,
+    recipe,
+    serve,
+    usage,
+    version,
+)
 from server.cli.console import FAILURE, USAGE, CommandError, print_error
 from server.domain.errors import (
     AppError,
@@ -33,6 +45,8 @@ def build() -> typer.Typer:
     app.command("recipe")(recipe.recipe)
     app.add_typer(models.build(), name="models")
     app.add_typer(adapters.build(), name="adapters")
+    app.add_typer(connections.build(), name="connections")
+    app.add_typer(chains.build(), name="chains")
     app.add_typer(keys.build(), name="keys")
     app.command("usage")(usage.usage)
     app.command("doctor")(doctor.doctor)

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.cli.models_add import add
+from server.cli.models_list import described, list_models, show
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from server.registry.registry import Registry
 
 _Model = Annotated[
     str, typer.Argument(help="The model's id or alias, see `greenroom models list`.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-_HEADINGS = ("id", "name", "family", "state", "memory", "licence")
 
 
 def build() -> typer.Typer:
@@ -34,42 +32,6 @@ def build() -> typer.Typer:
     app.command("add")(add)
     app.command("remove")(remove)
     return app
-
-
-def list_models(as_json: _Json = False) -> None:
-    """List all models, and how far each is from drawing."""
-    from server.cli.console import notes, print_table
-
-    registry = open_registry()
-    if as_json:
-        _print_json([_described(registry, info.id) for info in registry.infos()])
-        return
-    print_table(_HEADINGS, [_row(registry, info.id) for info in registry.infos()])
-    for broken in registry.broken():
-        notes().print(broken.reason, markup=False)
-
-
-def show(model: _Model, as_json: _Json = False) -> None:
-    """Show what a model is, takes and needs."""
-    from server.cli.console import print_table, results
-
-    registry = open_registry()
-    info = registry.info(model)
-    if as_json:
-        _print_json(_described(registry, info.id))
-        return
-    out = results()
-    for name, value in _facts(registry, info.id):
-        out.print(f"{name:<12}{value}", markup=False)
-    if info.parameters:
-        out.print()
-        print_table(
-            ("parameter", "default", "from", "to", "options"),
-            [
-                (p.name, _said(p.default), _said(p.minimum), _said(p.maximum), " ".join(p.options))
-                for p in info.parameters
-            ],
-        )
 
 
 def pin(model: _Model, as_json: _Json = False) -> None:
@@ -103,7 +65,7 @@ def pull(model: _Model, as_json: _Json = False) -> None:
     with pull_bar(model_id, is_quiet=as_json) as progress:
         asyncio.run(registry.pull(model_id, progress))
     if as_json:
-        _print_json(_described(registry, model_id))
+        _print_json(described(registry, model_id))
     else:
         notes().print(f"'{model_id}' is ready.", markup=False)
 
@@ -162,52 +124,6 @@ def open_registry() -> Registry:
     return Registry(
         settings.models, settings.data_dir, models_dir=settings.weights_dir, hub_token=token
     )
-
-
-def _row(registry: Registry, model_id: str) -> Sequence[str]:
-    info = registry.info(model_id)
-    state, _ = registry.status(model_id)
-    mark = " (default)" if model_id == registry.default else ""
-    memory = "" if info.needs_vram_gib is None else f"{info.needs_vram_gib:g} GiB"
-    licence = f"{info.licence}{', gated' if info.gated else ''}"
-    return model_id + mark, info.name, info.family.value, state.value, memory, licence
-
-
-def _facts(registry: Registry, model_id: str) -> Sequence[tuple[str, str]]:
-    info = registry.info(model_id)
-    state, reason = registry.status(model_id)
-    memory = "unknown" if info.needs_vram_gib is None else f"{info.needs_vram_gib:g} GiB"
-    facts = [
-        ("id", info.id),
-        ("name", info.name),
-        ("family", info.family.value),
-        ("task", info.task.value),
-        ("state", f"{state.value}{f': {reason}' if reason else ''}"),
-        ("about", info.description),
-        ("good at", ", ".join(info.specialties)),
-        ("licence", f"{info.licence}{', gated' if info.gated else ''}"),
-        ("memory", memory),
-        ("sizes", ", ".join(f"{s.width}x{s.height} ({s.aspect_ratio})" for s in info.sizes)),
-        ("styles", ", ".join(style.id for style in info.styles)),
-        *(("from", str(e.where)) for e in registry.entries() if e.entry.id == model_id),
-    ]
-    return [(name, value) for name, value in facts if value]
-
-
-def _described(registry: Registry, model_id: str) -> dict[str, object]:
-    state, reason = registry.status(model_id)
-    return {
-        **registry.info(model_id).model_dump(mode="json"),
-        "state": state.value,
-        "reason": reason,
-        "is_default": model_id == registry.default,
-    }
-
-
-def _said(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _print_json(value: object) -> None:

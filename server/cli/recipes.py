@@ -12,7 +12,7 @@ from server.cli.console import USAGE, CommandError
 from server.domain.recipes import Recipe
 from server.domain.resolve import OPTIONAL_PARAMETERS, PICTURE_PARAMETERS
 from server.engine.messages import Sources
-from server.engine.recipe_file import read_recipe as read_from_picture
+from server.pictures.recipe_file import read_recipe as read_from_picture
 from server.services.pictures import make_safe
 
 # A recipe's own names where a request has the same; pictures are hashes there, not ids.
@@ -57,6 +57,10 @@ def options_again(
     for name in OPTIONAL_PARAMETERS:
         if name in parameters and name not in PICTURE_PARAMETERS and said[name] is not None:
             again[name] = said[name]
+    if recipe.options:
+        again["options"] = said["options"]
+    if recipe.remote is not None and not recipe.remote.seeded:
+        again.pop("seed")  # it numbered the picture and did nothing
     if "adapters" in again:  # by name: what that means now is for the server to say
         again["adapters"] = [{"id": one.id, "weight": one.weight} for one in recipe.adapters]
     for name in changes:

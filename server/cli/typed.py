@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from server.cli.console import USAGE, CommandError
 
 _SIDES = ("left", "top", "right", "bottom")
@@ -46,6 +48,30 @@ def adapter(option: str, text: str) -> dict[str, str | float]:
         raise CommandError(
             f"{option}: '{weight}' is no weight; write {name}:0.8", exit_code=USAGE
         ) from error
+
+
+def named_values(option: str, texts: list[str]) -> dict[str, int | float | str]:
+    """Return ["quality=high", "steps=4"] as {"quality": "high", "steps": 4}.
+
+    Raises:
+        CommandError: one has no name or no value.
+    """
+    found: dict[str, int | float | str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise CommandError(
+                f"{option}: '{text}' is no name with a value; write quality=high", exit_code=USAGE
+            )
+        found[name] = _number(value)
+    return found
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def pair(option: str, text: str | None) -> tuple[int, int] | None:

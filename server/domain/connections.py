@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    SecretStr,
+    StringConstraints,
+)
 
-from server.domain.images import Frozen, Id, ModelId
-from server.domain.models import ParameterValue
+from server.domain.images import Frozen, Id, ModelId, ParameterValue
 from server.domain.money import Money
 
 
@@ -21,8 +27,30 @@ class ProviderKind(StrEnum):
     GREENROOM = "greenroom"
 
 
-BaseUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$", max_length=500)]
+# Without user and password: an address is shown and exported, secrets are not.
+BaseUrl = Annotated[
+    str, StringConstraints(pattern=r"^https?://[^\s?#@/]+(/[^\s?#]*)?$", max_length=500)
+]
+_MOST_KEY_CHARACTERS = 4096
+DEFAULT_CONCURRENCY = 4
 RemoteModel = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^\S+$")]
+
+
+class Parameters(RootModel[dict[str, ParameterValue]]):
+    """Values by a model's own names for its parameters, as one value that can be stored."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+def _is_sendable(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not 1 <= len(text) <= _MOST_KEY_CHARACTERS or not all("!" <= c <= "~" for c in text):
+        raise ValueError("a key is 1 to 4096 printable ASCII characters without spaces")
+    return key
+
+
+# What is sent as a header: nothing in it can begin another one.
+ProviderKey = Annotated[SecretStr, AfterValidator(_is_sendable)]
 
 
 class Connection(Frozen):
@@ -51,11 +79,67 @@ class Connection(Frozen):
     is_active: bool = True
     is_trusted: bool = False
     takes_pictures: bool = False
-    concurrency: int = Field(default=4, ge=1, le=64)
+    concurrency: int = Field(default=DEFAULT_CONCURRENCY, ge=1, le=64)
     position: int = 0
     has_key: bool
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether the service takes nobody without a key; a server of one's own may."""
+        return self.provider is not ProviderKind.OPENAI or self.base_url is None
+
+
+class PortableConnection(Frozen):
+    """What its owner says of a connection, but for the key: this is exported and imported."""
+
+    name: ModelId = Field(description="What requests and chains call it; no model has this name")
+    provider: ProviderKind
+    model: RemoteModel = Field(description="The service's own id of the model")
+    base_url: BaseUrl | None = Field(
+        default=None, description="Absent: the service's own address; a Greenroom needs one"
+    )
+    parameters: dict[str, ParameterValue] = Field(
+        default_factory=dict, max_length=64, description="Defaults for requests, by our names"
+    )
+    is_active: bool = True
+    is_trusted: bool = Field(
+        default=False, description="A server of the same people: `fallback: local` includes it"
+    )
+    takes_pictures: bool = Field(
+        default=False, description="Whether pictures and references may be sent there"
+    )
+    concurrency: int = Field(default=DEFAULT_CONCURRENCY, ge=1, le=64)
+
+
+class ConnectionWish(PortableConnection):
+    """A connection to make."""
+
+    key: ProviderKey | None = Field(default=None, description="Kept encrypted, never shown")
+
+
+class ConnectionChange(Frozen):
+    """What to change; what is absent stays as it is. A null takes `base_url` or `key` away."""
+
+    name: ModelId | None = None
+    provider: ProviderKind | None = None
+    model: RemoteModel | None = None
+    base_url: BaseUrl | None = None
+    key: ProviderKey | None = None
+    parameters: dict[str, ParameterValue] | None = Field(default=None, max_length=64)
+    is_active: bool | None = None
+    is_trusted: bool | None = None
+    takes_pictures: bool | None = None
+    concurrency: int | None = Field(default=None, ge=1, le=64)
+
+
+class ConnectionsFile(Frozen):
+    """All connections of a server in order, without a key, to be imported elsewhere."""
+
+    type: Literal["greenroom-connections"]
+    version: Literal[1]
+    connections: tuple[PortableConnection, ...] = Field(max_length=1000)
 
 
 class RemoteModelInfo(Frozen):

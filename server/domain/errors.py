@@ -158,6 +158,12 @@ class AlreadyServingError(AppError):
     code, title = "already-serving", "Another server uses this data"
 
 
+class MasterKeyError(AppError):
+    """The key that connections' keys are encrypted with is missing, wrong or damaged."""
+
+    code, title = "master-key", "The keys of connections cannot be read"
+
+
 class ProviderError(AppError):
     """A remote service did not make the picture.
 

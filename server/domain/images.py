@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
 
 from server.domain.ids import ID_PATTERN
 
 MAX_PROMPT_CHARACTERS = 2000
 MAX_IMAGES = 4
-MAX_REFERENCES = 4
+MAX_REFERENCES = 16
 MAX_ADAPTERS = 8
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 
@@ -21,6 +31,26 @@ AdapterId = ModelId  # likewise short, and safe in an address and in a prompt
 # U+0000 is no text: PostgreSQL keeps none, and a file's metadata would end there.
 Text = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS, pattern=r"^[^\x00]*$")]
 Prompt = Annotated[Text, StringConstraints(min_length=1)]
+ParameterValue = int | float | str | bool
+
+
+def _frozen(values: Mapping[str, ParameterValue]) -> Mapping[str, ParameterValue]:
+    return MappingProxyType(dict(values))
+
+
+OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+# By name; read-only, since frozen is only skin deep.
+Options = Annotated[
+    Mapping[OptionName, int | float | Text | bool],
+    Field(max_length=32),
+    AfterValidator(_frozen),
+    PlainSerializer(dict, return_type=dict[str, ParameterValue]),
+]
+
+
+def no_options() -> Options:
+    """Return an empty mapping, for a field's default."""
+    return MappingProxyType({})
 
 
 class Frozen(BaseModel):
@@ -48,6 +78,14 @@ class Priority(StrEnum):
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
+
+
+class Fallback(StrEnum):
+    """Who may draw where the model asked for cannot: nobody, our own machines, or the chain."""
+
+    NEVER = "never"
+    LOCAL = "local"  # models of this server, and connections that are marked as trusted
+    ANY = "any"
 
 
 class Outpaint(Frozen):
@@ -131,6 +169,10 @@ class ImageRequest(Frozen):
         max_length=MAX_ADAPTERS,
         description="LoRA files to draw with; `<lora:id:weight>` in the prompt does the same",
     )
+    options: Options = Field(
+        default_factory=no_options,
+        description="Parameters that this model alone has, as its `remote.options` declare them",
+    )
     guidance_rescale: float | None = Field(default=None, ge=0, le=1)
     clip_skip: int | None = Field(default=None, ge=1, le=10)
     original_size: Pair | None = None
@@ -140,6 +182,10 @@ class ImageRequest(Frozen):
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
     priority: Priority = Priority.NORMAL
+    fallback: Fallback | None = Field(
+        default=None,
+        description="Who of the model's chain may draw if the model cannot; absent: all of it",
+    )
     deadline_seconds: float | None = Field(default=None, gt=0, le=86_400)
     format: ImageFormat = ImageFormat.PNG
 
@@ -147,8 +193,9 @@ class ImageRequest(Frozen):
 class ResolvedRequest(Frozen):
     """A request with every value decided: what really runs, and what a recipe repeats.
 
-    The style is already part of the prompts. `guidance_scale` and `true_cfg_scale` are None only
-    where the model has no such parameter. Rows of earlier versions lack the fields with defaults.
+    The style is already part of the prompts. `num_inference_steps`, `guidance_scale` and
+    `true_cfg_scale` are None only where the model has no such parameter. Rows of earlier versions
+    lack the fields with defaults.
     """
 
     model: ModelId
@@ -158,7 +205,7 @@ class ResolvedRequest(Frozen):
     height: int
     num_images: int
     seed: int
-    num_inference_steps: int
+    num_inference_steps: int | None
     guidance_scale: float | None
     true_cfg_scale: float | None
     scheduler: str | None
@@ -169,6 +216,7 @@ class ResolvedRequest(Frozen):
     outpaint: Outpaint | None = None
     references: tuple[Id, ...] = ()
     adapters: tuple[DrawnAdapter, ...] = ()
+    options: Options = Field(default_factory=no_options)
     guidance_rescale: float | None = None
     clip_skip: int | None = None
     original_size: Pair | None = None
@@ -178,3 +226,14 @@ class ResolvedRequest(Frozen):
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
     format: ImageFormat
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps, for those who draw by steps.
+
+        Raises:
+            ValueError: the model has no such parameter.
+        """
+        if self.num_inference_steps is None:
+            raise ValueError(f"model '{self.model}' does not draw by steps")
+        return self.num_inference_steps

@@ -8,6 +8,7 @@ from enum import StrEnum
 from server.domain.budgets import Hold
 from server.domain.images import Frozen, Id, ImageRequest, Priority, ResolvedRequest
 from server.domain.money import Money
+from server.domain.routes import Route, alone
 
 
 class JobState(StrEnum):
@@ -36,8 +37,9 @@ class JobError(Frozen):
 class Job(Frozen):
     """One row of the queue.
 
-    `deaths` counts workers that ended while drawing it. `cost` is of its pictures, once it has
-    ended; None: one of them has no known cost.
+    `deaths` counts workers that ended while drawing it. `route` is None in rows of versions that
+    knew no chains; ask `way`. `cost` is of its pictures, once it has ended; None: one of them has
+    no known cost.
     """
 
     id: Id
@@ -55,5 +57,11 @@ class Job(Frozen):
     attempt: int
     deaths: int
     error: JobError | None
+    route: Route | None
     hold: Hold | None = None
     cost: Money | None = None
+
+    @property
+    def way(self) -> Route:
+        """Who may draw it."""
+        return self.route or alone(self.resolved.model, self.flops)

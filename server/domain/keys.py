@@ -12,7 +12,7 @@ ADMIN_OWNER = "admin"
 
 
 class Scope(StrEnum):
-    """GENERATE: draw and see one's own things. ADMIN: also keys, models and workers."""
+    """GENERATE: draw and see one's own things. ADMIN: also keys, models, connections, workers."""
 
     GENERATE = "generate"
     ADMIN = "admin"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
-from server.domain.images import Frozen, ModelId
+from server.domain.images import Frozen, ModelId, Options, ParameterValue
+from server.domain.money import Money
 
-ParameterValue = int | float | str | bool
 # `image` is an id, `images` a list of ids (`maximum` many), `pair` two integers, `outpaint` the
 # object of that name, `adapters` a list of ids with weights (`maximum` many).
 ParameterType = Literal[
@@ -63,8 +64,63 @@ class Style(Frozen):
     negative_prompt: str
 
 
+class SizeRule(StrEnum):
+    """What becomes of a width and height that are asked for."""
+
+    ANY = "any"  # drawn as asked, within the model's multiple, shapes and pixels
+    NEAREST = "nearest"  # the declared size of the nearest shape is drawn
+
+
+class Price(Frozen):
+    """What one picture costs where all of `when` holds: options by name, and `size` as 64x64."""
+
+    when: Options
+    cost: Money
+
+
+class TokenPrices(Frozen):
+    """What a million tokens of each kind cost, for services that tell how many they counted."""
+
+    text_in: Money
+    image_in: Money
+    image_out: Money
+
+
+class RemoteTerms(Frozen):
+    """What a remote model declares beyond what every model does.
+
+    Attributes:
+        service: the kind of service that draws, as connections name it.
+        service_model: the service's own id of the model.
+        options: parameters of this model alone; a request gives them in its `options`.
+        size_rule: what becomes of a width and height.
+        longest_shape: how many times longer than the other a side may be; None: no limit known.
+        scales: values of the option `image_size`, by how many times wider than `sizes` they draw.
+        max_seed: None: the service takes no seed.
+        images_per_call: most pictures of one call; more are split into calls.
+        prices: of one picture; the first that fits counts. Empty: not known.
+        token_prices: None: the service does not charge by tokens, or not as far as is known.
+        priced_on: the day of the price list.
+    """
+
+    service: str
+    service_model: str
+    options: tuple[ParameterInfo, ...]
+    size_rule: SizeRule
+    longest_shape: float | None
+    scales: dict[str, float]
+    max_seed: int | None
+    images_per_call: int
+    prices: tuple[Price, ...]
+    token_prices: TokenPrices | None
+    priced_on: date | None
+
+
 class ModelInfo(Frozen):
-    """A model as the outside sees it. `parameters`, `sizes` and `styles` are complete."""
+    """A model as the outside sees it. `parameters`, `sizes` and `styles` are complete.
+
+    `remote` is None for models that are drawn here.
+    """
 
     id: ModelId
     name: str
@@ -82,6 +138,7 @@ class ModelInfo(Frozen):
     size_multiple: int
     max_pixels: int
     styles: tuple[Style, ...]
+    remote: RemoteTerms | None = None
 
     def parameter(self, name: str) -> ParameterInfo | None:
         """Return the declaration of `name`, or None where the model does not take it."""

@@ -7,7 +7,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.domain.images import DrawnAdapter, Frozen, ImageFormat, ModelId, Outpaint, Pair
+from server.domain.connections import ProviderKind
+from server.domain.images import (
+    DrawnAdapter,
+    Frozen,
+    ImageFormat,
+    ModelId,
+    Options,
+    Outpaint,
+    Pair,
+    no_options,
+)
 
 RECIPE_KEYWORD = "greenroom"  # PNG text chunk and EXIF prefix that hold the JSON
 A1111_KEYWORD = "parameters"
@@ -23,21 +33,42 @@ class Engine(Frozen):
     dtype: str
 
 
+class RemoteEngine(Frozen):
+    """Which service drew it; never its address, and never a key.
+
+    Attributes:
+        provider: the kind of service.
+        model: the service's own id of the model.
+        seeded: whether the service was given the seed; where not, it only numbers the picture.
+        greenroom: the version that asked for it.
+    """
+
+    provider: ProviderKind
+    model: str
+    seeded: bool
+    greenroom: str
+
+
 class Recipe(Frozen):
-    """One picture's own settings; `seed` is this picture's, not the request's first."""
+    """One picture's own settings; `seed` is this picture's, not the request's first.
+
+    `width` and `height` are the file's. `engine` is None where a service drew that does not tell,
+    `remote` where the picture was drawn here. `fingerprint` and `scheduler` are None where only
+    the service knows them, `num_inference_steps` where the model has no such parameter.
+    """
 
     version: Literal[1] = 1
     model: ModelId
-    fingerprint: str
+    fingerprint: str | None
     prompt: str
     negative_prompt: str | None
     width: int
     height: int
     seed: int
-    num_inference_steps: int
+    num_inference_steps: int | None
     guidance_scale: float | None
     true_cfg_scale: float | None
-    scheduler: str
+    scheduler: str | None
     max_sequence_length: int | None
     image: str | None = Field(description="SHA-256 of the source picture's file")
     strength: float | None
@@ -47,6 +78,7 @@ class Recipe(Frozen):
     adapters: tuple[DrawnAdapter, ...] = Field(
         default=(), description="What it was drawn with beside the model, by the files' SHA-256"
     )
+    options: Options = Field(default_factory=no_options)
     guidance_rescale: float | None = None
     clip_skip: int | None = None
     original_size: Pair | None = None
@@ -57,7 +89,8 @@ class Recipe(Frozen):
     negative_target_size: Pair | None = None
     format: ImageFormat
     profile: Literal["exact"]
-    engine: Engine
+    engine: Engine | None
+    remote: RemoteEngine | None = None
     created_at: datetime
 
 
@@ -74,10 +107,10 @@ def parameters_text(recipe: Recipe) -> str:
         "CFG scale": cfg,
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",
-        "Model hash": recipe.fingerprint[:10],
+        "Model hash": recipe.fingerprint[:10] if recipe.fingerprint else None,
         "Model": recipe.model,
         "Denoising strength": recipe.strength,
-        "Version": f"greenroom {recipe.engine.greenroom}",
+        "Version": _version(recipe),
     }
     if recipe.true_cfg_scale not in (None, 1):
         fields["Distilled CFG Scale"] = recipe.guidance_scale
@@ -88,3 +121,8 @@ def parameters_text(recipe: Recipe) -> str:
     )
     lines.append(", ".join(said))
     return "\n".join(lines)
+
+
+def _version(recipe: Recipe) -> str | None:
+    asked = recipe.remote or recipe.engine
+    return None if asked is None else f"greenroom {asked.greenroom}"

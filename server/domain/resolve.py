@@ -7,10 +7,18 @@ from types import MappingProxyType
 
 from server.domain.adapters import StoredAdapter, drawn_adapters, with_tags_read
 from server.domain.errors import RequestRefusedError
-from server.domain.images import AdapterRef, ImageRequest, Outpaint, Pair, ResolvedRequest
-from server.domain.models import Family, ModelInfo, ParameterInfo, ParameterValue, Style, Task
+from server.domain.images import (
+    AdapterRef,
+    ImageRequest,
+    Outpaint,
+    Pair,
+    ParameterValue,
+    ResolvedRequest,
+)
+from server.domain.models import Family, ModelInfo, ParameterInfo, Style, Task
+from server.domain.options import check_range, resolved_options, resolved_seed
 from server.domain.prompt_weights import parse
-from server.domain.sizes import SourcePixels, check_mask, size_of
+from server.domain.sizes import SourcePixels, check_mask, scaled, size_of, with_scale_chosen
 
 # Ids of pictures. A recipe has their hashes instead.
 PICTURE_PARAMETERS = ("image", "mask", "references")
@@ -65,12 +73,13 @@ def resolve(
             names the value and what would do.
     """
     given = given or SourcePixels()
-    request = with_tags_read(request)
+    request = with_scale_chosen(with_tags_read(request), model)
     values = {name: _value(request, model, name) for name in OPTIONAL_PARAMETERS}
     _check_pictures(request, model)
     _check_negative_sizes(request)
     check_mask(given)
-    width, height = size_of(request, model, given)
+    options = resolved_options(request, model)
+    width, height = scaled(size_of(request, model, given), model, options)
     style = _style(request.style, model)
     prompt = style.prompt.replace("{prompt}", request.prompt) if style else request.prompt
     negative_prompt = _negative(request, style, model)
@@ -86,10 +95,11 @@ def resolve(
             "strength": _strength(request, model),
             "references": request.references,
             "adapters": drawn_adapters(request.adapters, model, adapters),
+            "options": options,
             "width": width,
             "height": height,
             "num_images": request.num_images,
-            "seed": seed if request.seed is None else request.seed,
+            "seed": resolved_seed(request, model, seed),
             "format": request.format,
         }
     )
@@ -152,25 +162,14 @@ def _value(request: ImageRequest, model: ModelInfo, name: str) -> Asked | None:
 
 
 def _check(asked: Asked, declared: ParameterInfo, model_id: str) -> None:
-    name, low, high = declared.name, declared.minimum, declared.maximum
-    if declared.options and asked not in declared.options:
+    most = declared.maximum or 1
+    if declared.type in _LISTS and isinstance(asked, tuple) and len(asked) > most:
         raise RequestRefusedError(
-            f"model '{model_id}' has no {name} '{asked}'; it has {', '.join(declared.options)}",
-            parameter=name,
+            f"model '{model_id}' takes at most {most:g} {declared.name}; {len(asked)} were given",
+            parameter=declared.name,
         )
-    if declared.type in _LISTS and isinstance(asked, tuple) and len(asked) > (high or 1):
-        raise RequestRefusedError(
-            f"model '{model_id}' takes at most {high or 1:g} {name}; {len(asked)} were given",
-            parameter=name,
-        )
-    if not isinstance(asked, (int, float)):
-        return
-    if (low is not None and asked < low) or (high is not None and asked > high):
-        raise RequestRefusedError(
-            f"{name} {asked:g} is outside what model '{model_id}' takes: "
-            f"{'any' if low is None else f'{low:g}'} to {'any' if high is None else f'{high:g}'}",
-            parameter=name,
-        )
+    if isinstance(asked, (int, float, str)):
+        check_range(asked, declared, model_id)
 
 
 def _style(style_id: str | None, model: ModelInfo) -> Style | None:

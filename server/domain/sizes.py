@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 from server.domain.errors import RequestRefusedError
-from server.domain.images import ImageRequest, Outpaint
-from server.domain.models import ModelInfo, Size
+from server.domain.images import ImageRequest, Options, Outpaint
+from server.domain.models import ModelInfo, Size, SizeRule
 
 Pixels = tuple[int, int]  # width, height
 _SAME_SHAPE = 0.01  # a mask may be this much wider or narrower than its picture
+SCALE_OPTION = "image_size"  # the option whose values a remote model's `scales` name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ def size_of(request: ImageRequest, model: ModelInfo, given: SourcePixels) -> Pix
     if request.width is None or request.height is None:
         missing = "width" if request.width is None else "height"
         raise RequestRefusedError("width and height go together; one is missing", parameter=missing)
+    if model.remote is not None and model.remote.size_rule is SizeRule.NEAREST:
+        return _nearest(request.width / request.height, model)
     _check_multiples(request.width, request.height, model)
+    _check_shape(request.width, request.height, model)
     if request.width * request.height > model.max_pixels:
         raise RequestRefusedError(
             f"{request.width} x {request.height} is more than the {model.max_pixels} pixels that "
@@ -46,6 +50,28 @@ def size_of(request: ImageRequest, model: ModelInfo, given: SourcePixels) -> Pix
             parameter="width",
         )
     return request.width, request.height
+
+
+def with_scale_chosen(request: ImageRequest, model: ModelInfo) -> ImageRequest:
+    """Return `request` with the option `image_size` that its width and height are nearest to.
+
+    Only for models that have it, and where the request does not name it itself.
+    """
+    terms = model.remote
+    if terms is None or not terms.scales or SCALE_OPTION in request.options:
+        return request
+    if request.width is None or request.height is None:
+        return request
+    width, height = _nearest(request.width / request.height, model)
+    wanted = math.sqrt(request.width * request.height / (width * height))
+    scale = min(terms.scales, key=lambda name: abs(math.log(terms.scales[name] / wanted)))
+    return request.model_copy(update={"options": {**request.options, SCALE_OPTION: scale}})
+
+
+def scaled(pixels: Pixels, model: ModelInfo, options: Options) -> Pixels:
+    """Return a declared size as the option `image_size` makes it."""
+    scale = model.remote.scales.get(str(options.get(SCALE_OPTION)), 1) if model.remote else 1
+    return round(pixels[0] * scale), round(pixels[1] * scale)
 
 
 def check_mask(given: SourcePixels) -> None:
@@ -70,9 +96,12 @@ def _suiting(request: ImageRequest, model: ModelInfo, given: SourcePixels) -> Pi
     first = model.sizes[0]
     if source is None:
         return first.width, first.height
-    wanted = math.log(_shape(source))
+    return _nearest(_shape(source), model)
+
+
+def _nearest(shape: float, model: ModelInfo) -> Pixels:
     # min() keeps the first of equals, so the model's favourite wins.
-    best = min(model.sizes, key=lambda s: abs(math.log(s.width / s.height) - wanted))
+    best = min(model.sizes, key=lambda s: abs(math.log(s.width / s.height / shape)))
     return best.width, best.height
 
 
@@ -101,6 +130,15 @@ def _check_multiples(width: int, height: int, model: ModelInfo) -> None:
                 f"needs; {near} is",
                 parameter=name,
             )
+
+
+def _check_shape(width: int, height: int, model: ModelInfo) -> None:
+    most = model.remote.longest_shape if model.remote else None
+    if most is not None and max(width, height) > most * min(width, height):
+        raise RequestRefusedError(
+            f"{width} x {height} is longer than {most:g}:1, the most that model '{model.id}' draws",
+            parameter="width",
+        )
 
 
 def _of_shape(request: ImageRequest, model: ModelInfo) -> Pixels:

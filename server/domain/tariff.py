@@ -66,6 +66,10 @@ class Tariff(Frozen):
         basis = f"{seconds:.3g} s of a device, as measured here, at {self.device_hour} an hour"
         return self._quote(Certainty.KNOWN, each.times(num_images), basis)
 
+    def quote_free(self, name: str) -> Quote:
+        """Return what a service of our own people asks: nothing of a budget here."""
+        return self._quote(Certainty.FREE, None, f"not priced: '{name}' is one of our own")
+
     def quote_remote(self, name: str, cost: Money | None, priced_on: date | None = None) -> Quote:
         """Return what the service `name` asks by its price list.
 

@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
-
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from server.domain.images import ImageFormat
-from server.domain.recipes import A1111_KEYWORD, RECIPE_KEYWORD, Recipe, parameters_text
-from server.engine.recipe_file import EXIF_IFD, MAKER_NOTE, MAKER_NOTE_PREFIX, USER_COMMENT
-
-_PNG_LEVEL = 1  # twice the speed of the default for a few per cent of size
-_UNICODE = b"UNICODE\0"  # how EXIF says that a comment is UTF-16; A1111 writes big-endian
+from server.domain.recipes import Recipe
+from server.pictures import encode
 
 
 def encode_picture(pixels: np.ndarray, recipe: Recipe) -> bytes:
-    """Return `pixels` in the recipe's format, with the recipe as A1111's text and as our JSON.
+    """Return `pixels` in the recipe's format, with the recipe inside.
 
     Args:
         pixels: (height, width, 3) uint8.
         recipe: of this very picture.
     """
-    image = Image.fromarray(pixels)
-    out = io.BytesIO()
-    if recipe.format is ImageFormat.PNG:
-        image.save(out, "PNG", compress_level=_PNG_LEVEL, pnginfo=_png_text(recipe))
-    elif recipe.format is ImageFormat.WEBP:
-        image.save(out, "WEBP", quality=90, method=2, exif=_exif(recipe))
-    else:
-        image.save(out, "JPEG", quality=92, subsampling=0, exif=_exif(recipe))
-    return out.getvalue()
+    return encode.encode_image(Image.fromarray(pixels), recipe)
 
 
 def encode_preview(pixels: np.ndarray) -> bytes:
     """Return a preview as a small JPEG."""
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=80)
-    return out.getvalue()
-
-
-def _json(recipe: Recipe) -> str:
-    return json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False)
-
-
-def _png_text(recipe: Recipe) -> PngInfo:
-    text = PngInfo()
-    text.add_text(A1111_KEYWORD, parameters_text(recipe))
-    text.add_itxt(RECIPE_KEYWORD, _json(recipe))
-    return text
-
-
-def _exif(recipe: Recipe) -> Image.Exif:
-    exif = Image.Exif()
-    exif[EXIF_IFD] = {
-        USER_COMMENT: _UNICODE + parameters_text(recipe).encode("utf-16-be"),
-        MAKER_NOTE: MAKER_NOTE_PREFIX + _json(recipe).encode(),
-    }
-    return exif
+    return encode.encode_preview(Image.fromarray(pixels))

@@ -119,9 +119,6 @@ def _references(entry: ModelEntry, found: Mapping[str, FoundEntry]) -> Iterator[
             yield ("base",), said
         elif base.entry.source is None:
             yield ("base",), f"'{entry.base}' has a base itself; name that one and all parts"
-    for index, name in enumerate(entry.fallback):
-        if name not in found:
-            yield ("fallback", index), f"there is no model '{name}'; remove it"
 
 
 def _pinned(entry: ModelEntry, pins: Mapping[str, str]) -> ModelEntry:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from server.domain.images import MAX_ADAPTERS, MAX_REFERENCES
-from server.domain.models import ParameterType, ParameterValue
+from server.domain.images import MAX_ADAPTERS, ParameterValue
+from server.domain.models import ParameterType
 
 # As the engine spells them (server.engine.schedulers); a test keeps the two the same.
 SCHEDULERS: Mapping[str, tuple[str, ...]] = {
@@ -109,7 +109,8 @@ _FLUX = {
     "scheduler": _SCHEDULER,
     "adapters": _ADAPTERS,
 }
-_REFERENCES = Known("images", "Pictures that the prompt speaks of", maximum=MAX_REFERENCES)
+_MOST_REFERENCES = 4  # side by side in one forward; more were never tried
+_REFERENCES = Known("images", "Pictures that the prompt speaks of", maximum=_MOST_REFERENCES)
 
 # By family, then task; forms show them in this order.
 PARAMETERS: Mapping[str, Mapping[str, Mapping[str, Known]]] = {

@@ -101,6 +101,20 @@ class Registry:
         """
         return self._info(self._id(id_or_alias))
 
+    def fallback(self, model_id: str) -> tuple[str, ...]:
+        """Return the chain that a model's entry names; whether its members are there is not said.
+
+        Raises:
+            ModelNotFoundError: no such model.
+        """
+        one = self._catalog.models[self._id(model_id)]
+        return one.entry.fallback if isinstance(one, SoundEntry) else ()
+
+    def has(self, id_or_alias: str) -> bool:
+        """Return whether a model has this id or alias."""
+        catalog = self._fresh()
+        return id_or_alias in catalog.models or id_or_alias in catalog.aliases
+
     def status(self, model_id: str) -> tuple[ModelState, str | None]:
         """Return how far a model is from drawing, and why not and what to do.
 

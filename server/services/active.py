@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 from server.domain.gallery import StoredImage
+from server.domain.images import ResolvedRequest
 from server.domain.jobs import Job
+from server.domain.routes import Member, Tried, next_member
 from server.domain.work import denoising_steps
 
 
@@ -28,6 +30,7 @@ class ActiveJob:
 
     job: Job
     images: dict[int, StoredImage]  # pictures that are kept, by index
+    tried: list[Tried] = field(default_factory=list)  # by number
     live: dict[int, Live] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -38,10 +41,17 @@ class ActiveJob:
         """Indexes of pictures that are kept."""
         return self.images.keys()
 
-    @property
-    def flops_per_picture(self) -> float:
-        """Work of one picture."""
-        return self.job.flops / self.job.resolved.num_images
+    def member(self, index: int) -> Member | None:
+        """Return who is to draw picture `index`; None: everybody was asked."""
+        return next_member(self.job.way, self.tried, index)
+
+    def resolved(self, member: Member) -> ResolvedRequest:
+        """Return the request as `member` draws it."""
+        return member.resolved or self.job.resolved
+
+    def flops_per_picture(self, member: Member) -> float:
+        """Work of one picture there."""
+        return member.flops / self.job.resolved.num_images
 
     @property
     def steps_per_picture(self) -> int:
@@ -91,9 +101,12 @@ class ActiveJobs:
         """Number of watchers now."""
         return len(self._watchers)
 
-    def add(self, job: Job, images: Iterable[StoredImage] = ()) -> ActiveJob:
-        """Take in an unfinished job and what is kept of it already."""
-        self._jobs[job.id] = ActiveJob(job, {image.index: image for image in images})
+    def add(
+        self, job: Job, images: Iterable[StoredImage] = (), tried: Iterable[Tried] = ()
+    ) -> ActiveJob:
+        """Take in an unfinished job, what is kept of it already and who was asked."""
+        kept = {image.index: image for image in images}
+        self._jobs[job.id] = ActiveJob(job, kept, list(tried))
         return self._jobs[job.id]
 
     def get(self, job_id: str) -> ActiveJob | None:

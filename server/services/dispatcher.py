@@ -1,12 +1,14 @@
-"""Hands waiting units to workers in fair order, and says truthfully how long the rest waits."""
+"""Hands waiting units to workers and connections in fair order, and moves them on when they must.
+
+What this machine's workers draw waits in one queue, fair in FLOPs; each connection has a lane.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
 import structlog
@@ -14,15 +16,23 @@ import structlog
 from server.domain.errors import AppError, GenerationFailedError, WorkerDiedError
 from server.domain.jobs import Job, JobState
 from server.domain.rates import Rates
+from server.domain.routes import MemberKind, Outcome
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.calls import Calls
+from server.services.deadlines import Passing, in_time
 from server.services.fairness import FairQueue, Unit, unit
+from server.services.lanes import Lane, Lanes
+from server.services.moves import Moves
+from server.services.outlook import Forecaster, Outlook
+from server.services.record import Record
+from server.services.remotes import Remote
 from server.services.runner import Drawer, Runner
 from server.services.window import has_room
 
 log = structlog.get_logger(__name__)
 
 _TICK_SECONDS = 1.0
-_FORECAST_SECONDS = 0.1
+WORKER_PATIENCE_SECONDS = 60.0  # no worker that draws for so long: those who may move on do
 
 
 class Worker(Drawer, Protocol):
@@ -35,30 +45,46 @@ class Worker(Drawer, Protocol):
     def loaded_models(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a job can expect: its place among waiting jobs (1 is next), seconds until it ends."""
-
-    place: int | None
-    eta_seconds: float | None
-
-
 class Dispatcher:
-    """The only one who decides fairness between owners."""
+    """The only one who decides fairness between owners.
+
+    Args:
+        workers: this machine's.
+        active: all unfinished jobs.
+        runner: draws with workers.
+        calls: draws with connections.
+        record: where it is written who was asked.
+        lanes: the connections' queues.
+        rates: how fast workers are.
+        clock: seconds that never jump.
+    """
 
     def __init__(
-        self, workers: Sequence[Worker], active: ActiveJobs, runner: Runner, rates: Rates
+        self,
+        workers: Sequence[Worker],
+        active: ActiveJobs,
+        runner: Runner,
+        calls: Calls,
+        record: Record,
+        lanes: Lanes,
+        rates: Rates,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._workers = workers
         self._active = active
         self._runner = runner
+        self._calls = calls
+        self._lanes = lanes
         self._rates = rates
+        self._clock = clock
         self._queue = FairQueue()
         self._in_flight: dict[str, list[Unit]] = {worker.id: [] for worker in workers}
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._forecast: tuple[float, dict[str, Outlook]] | None = None
+        self._drew_at = clock()  # when a worker could last draw
+        self._moves = Moves(self._queue, lanes, record, runner, self._changed)
+        self._forecaster = Forecaster(self._queue, self._flying, self._ready, active, rates, lanes)
 
     def start(self) -> None:
         """Begin handing out work."""
@@ -76,41 +102,48 @@ class Dispatcher:
         """Look again: a worker is ready or a unit came."""
         self._wake.set()
 
-    def push(self, active: ActiveJob) -> None:
-        """Let all missing pictures of a job wait for their turn."""
-        for index in active.missing():
-            self._queue.push(_unit(active.job, index, active.flops_per_picture))
-        self._forecast = None
+    def connections_changed(self) -> None:
+        """Look again: a connection came, went or became another one."""
+        self._lanes.look_again()
         self.wake()
+
+    async def admit(self, active: ActiveJob) -> None:
+        """Let a job wait for its turn, where it will be done in time if anywhere."""
+        await self._moves.admit(active)
+        if (passing := self._passing(active)) is not None:
+            await self._moves.pass_over(active, passing)
 
     async def cancel(self, active: ActiveJob, state: JobState, error: AppError | None) -> None:
         """End a job before its time, wherever it is."""
-        self._queue.discard(active.job.id)
-        self._forecast = None
+        self._moves.discard(active.job.id)
         await self._runner.finish(active, state, error)
 
     def outlook(self, job_id: str) -> Outlook:
         """Return place and time left of an unfinished job."""
-        return self._outlooks().get(job_id, Outlook(None, None))
+        return self._forecaster.of(job_id)
 
     def outlook_of_new(self, job: Job) -> tuple[int, float | None]:
         """Return the place a job would take now, and seconds until its first step."""
-        queue = FairQueue()
-        for waiting in self._queue.order():
-            queue.push(waiting)
-        per_picture = job.flops / job.resolved.num_images
-        queue.push(_unit(job, 0, per_picture))
-        ahead: list[Unit] = []
-        for waiting in queue.order():
-            if waiting.job_id == job.id:
-                break
-            ahead.append(waiting)
-        seconds = self._seconds([*self._flying(), *ahead])
-        return 1 + len({u.job_id for u in ahead}), seconds
+        first = next(member for member in job.way.members if member.is_allowed)
+        if first.kind is MemberKind.REMOTE:
+            waiting = len({due.job_id for due in self._lanes.lane(first.name).queue.order()})
+            return 1 + waiting, self._lanes.waiting_seconds(first.name)
+        per_picture = first.flops / job.resolved.num_images
+        new = unit(
+            job.id, 0, owner=job.owner, model=first.name, flops=per_picture, priority=job.priority
+        )
+        return self._forecaster.of_new(new)
+
+    def seconds_of_work(self, job: Job) -> float | None:
+        """Return the seconds that drawing all of a new job takes; None: never measured."""
+        first = next(member for member in job.way.members if member.is_allowed)
+        if first.kind is MemberKind.REMOTE:
+            return self._lanes.rates.seconds(first.name, job.resolved.num_images)
+        return self._rates.seconds(first.name, first.flops)
 
     def waiting(self) -> int:
         """Return how many units wait."""
-        return len(self._queue)
+        return len(self._queue) + len(self._lanes)
 
     def in_flight(self, worker_id: str) -> int:
         """Return how many units a worker holds."""
@@ -119,13 +152,21 @@ class Dispatcher:
     async def _loop(self) -> None:
         while True:
             self._hand_out()
+            self._call()
             # The tick is for what nobody announces, such as a disk that has room again.
             try:
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
+                self._tick()
                 continue
             self._wake.clear()
+
+    def _changed(self) -> None:
+        self._forecaster.changed()
+        self.wake()
+
+    # What this machine's workers draw.
 
     def _hand_out(self) -> None:
         while self._runner.storage_problem is None:
@@ -135,7 +176,11 @@ class Dispatcher:
                 return
             active = self._active.get(due.job_id)
             if active is not None and due.index not in active.stored:
-                self._launch(due, active, self._best(self._free_for(due, emptying), due))
+                worker = self._best(self._free_for(due, emptying), due)
+                held = self._in_flight[worker.id]
+                held.append(due)
+                draw = functools.partial(self._run, due, active, worker)
+                self._launch(draw, active, functools.partial(held.remove, due))
 
     def _fits(self, emptying: set[str], due: Unit) -> bool:
         """Return whether a worker may take `due` now.
@@ -169,75 +214,121 @@ class Dispatcher:
     def _work_of(self, worker: Worker) -> float:
         return sum(held.flops for held in self._in_flight[worker.id])
 
-    def _launch(self, due: Unit, active: ActiveJob, worker: Worker) -> None:
-        self._in_flight[worker.id].append(due)
-        task = asyncio.create_task(self._run(due, active, worker), name=f"draw {due.job_id}")
-        for held in (self._tasks, active.tasks):
-            held.add(task)
-            task.add_done_callback(held.discard)
+    def _flying(self) -> list[Unit]:
+        return [held for units in self._in_flight.values() for held in units]
+
+    def _ready(self) -> int:
+        return sum(worker.is_ready for worker in self._workers)
 
     async def _run(self, due: Unit, active: ActiveJob, worker: Worker) -> None:
         try:
             await self._runner.draw(active, due.index, worker)
         except WorkerDiedError as error:
-            if await self._runner.died(active, due.index, error):
+            fatal = await self._runner.died(active, due.index, error)
+            if fatal is not None:
+                await self._moves.on(active, due.pictures, due.model, fatal)
+            elif not active.ended.is_set():
                 self._queue.push(due)
         except AppError as error:
-            await self._runner.finish(active, JobState.FAILED, error)
+            active.live.pop(due.index, None)
+            await self._moves.on(active, due.pictures, due.model, error)
+
+    # What connections draw.
+
+    def _call(self) -> None:
+        """Begin the calls that may begin; send on those that should not wait where they are."""
+        if self._runner.storage_problem is not None:
+            return
+        for lane in self._lanes:
+            remote = self._lanes.remotes.get(lane.name)
+            while remote is not None and (due := lane.next(remote)) is not None:
+                active = self._active.get(due.job_id)
+                release = functools.partial(lane.release, due)
+                if active is None:
+                    release()
+                    continue
+                call = functools.partial(self._call_one, due, active, remote, lane)
+                self._launch(call, active, release)
+        for due, error in self._lanes.turned_away(self._has_another):
+            if (active := self._active.get(due.job_id)) is not None:
+                move = functools.partial(
+                    self._moves.on, active, due.pictures, due.model, error, outcome=Outcome.SKIPPED
+                )
+                self._launch(move, active)
+
+    def _has_another(self, due: Unit) -> bool:
+        active = self._active.get(due.job_id)
+        return active is None or self._moves.has_another(active, due.model, due.pictures)
+
+    async def _call_one(self, due: Unit, active: ActiveJob, remote: Remote, lane: Lane) -> None:
+        member = active.job.way.member(lane.name)
+        try:
+            await self._calls.draw(active, due, member, remote, lane)
+        except AppError as error:
+            missing = [picture for picture in due.pictures if picture not in active.stored]
+            for picture in missing:
+                active.live.pop(picture, None)
+            await self._moves.on(active, missing, lane.name, error, is_noted=True)
+
+    # What time brings.
+
+    def _tick(self) -> None:
+        if self._ready():
+            self._drew_at = self._clock()
+        away = self._clock() - self._drew_at
+        for job_id, model in {due.job_id: due.model for due in self._queue.order()}.items():
+            active = self._active.get(job_id)
+            if active is None or active.job.way.is_plain:
+                continue
+            if away > WORKER_PATIENCE_SECONDS and self._may_leave(active, model):
+                gone = WorkerDiedError(f"no worker of this machine has drawn for {away:.0f} s")
+                self._launch(functools.partial(self._moves.on, active, (), model, gone), active)
+            elif (passing := self._passing(active)) is not None:
+                self._launch(functools.partial(self._moves.pass_over, active, passing), active)
+
+    def _may_leave(self, active: ActiveJob, model: str) -> bool:
+        return self._moves.has_another(active, model, self._waiting_here(active))
+
+    def _waiting_here(self, active: ActiveJob) -> list[int]:
+        return [due.index for due in self._queue.order() if due.job_id == active.job.id]
+
+    def _passing(self, active: ActiveJob) -> Passing | None:
+        """Return whom to pass over, if a job would be late here and a connection be earlier."""
+        if active.deadline is None or active.job.way.is_plain:
+            return None
+        mine = self._waiting_here(active)
+        return in_time(
+            active,
+            mine,
+            left_seconds=active.deadline.when() - asyncio.get_running_loop().time(),
+            own_seconds=self.outlook(active.job.id).eta_seconds,
+            seconds_of=lambda name: self._lanes.seconds(name, len(mine)),
+        )
+
+    def _launch(
+        self,
+        work: Callable[[], Coroutine[None, None, None]],
+        active: ActiveJob,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do `work` as a task of the job; `release` is called even if it never came to begin."""
+        task = asyncio.create_task(self._guarded(work, active), name=f"draw {active.job.id}")
+        for held in (self._tasks, active.tasks):
+            held.add(task)
+            task.add_done_callback(held.discard)
+
+        def over(_: asyncio.Task[None]) -> None:
+            release()
+            self._changed()
+
+        task.add_done_callback(over)
+
+    async def _guarded(
+        self, work: Callable[[], Coroutine[None, None, None]], active: ActiveJob
+    ) -> None:
+        try:
+            await work()
         except Exception:
-            log.exception("job.broke", job_id=due.job_id)
-            await self._runner.finish(
-                active,
-                JobState.FAILED,
-                GenerationFailedError("an unexpected error; the server's log has the details"),
-            )
-        finally:
-            self._in_flight[worker.id].remove(due)
-            self._forecast = None
-            self.wake()
-
-    def _flying(self) -> list[Unit]:
-        return [held for units in self._in_flight.values() for held in units]
-
-    def _outlooks(self) -> dict[str, Outlook]:
-        now = time.monotonic()
-        if self._forecast is None or now - self._forecast[0] > _FORECAST_SECONDS:
-            self._forecast = (now, self._look_ahead())
-        return self._forecast[1]
-
-    def _look_ahead(self) -> dict[str, Outlook]:
-        places: dict[str, int] = {}
-        ends: dict[str, float | None] = {}
-        flying = self._flying()
-        running = {u.job_id for u in flying}
-        total: float | None = 0.0
-        for due in (*flying, *self._queue.order()):
-            seconds = self._seconds([due])
-            total = None if total is None or seconds is None else total + seconds
-            ends[due.job_id] = total
-            if due.job_id not in running:
-                places.setdefault(due.job_id, len(places) + 1)
-        return {job_id: Outlook(places.get(job_id), end) for job_id, end in ends.items()}
-
-    def _seconds(self, units: Sequence[Unit]) -> float | None:
-        """Seconds until all `units` are drawn by the workers there are; None: not measured."""
-        total = 0.0
-        for due in units:
-            active = self._active.get(due.job_id)
-            left = 1.0 if active is None else 1 - active.done(due.index)
-            seconds = self._rates.seconds(due.model, due.flops * left)
-            if seconds is None:
-                return None
-            total += seconds
-        return total / max(1, sum(w.is_ready for w in self._workers))
-
-
-def _unit(job: Job, index: int, flops: float) -> Unit:
-    return unit(
-        job.id,
-        index,
-        owner=job.owner,
-        model=job.resolved.model,
-        flops=flops,
-        priority=job.priority,
-    )
+            log.exception("job.broke", job_id=active.job.id)
+            broke = GenerationFailedError("an unexpected error; the server's log has the details")
+            await self._runner.finish(active, JobState.FAILED, broke)

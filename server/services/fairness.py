@@ -15,7 +15,11 @@ _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Unit:
-    """One picture of one job, the smallest thing that waits. Sorts by turn within an owner."""
+    """The smallest thing that waits. Sorts by turn within an owner.
+
+    One picture of one job; for a connection, `count` pictures from `index` on in one call, and
+    its cost in `flops` is that count.
+    """
 
     rank: int
     job_id: str
@@ -23,13 +27,26 @@ class Unit:
     owner: str = field(compare=False)
     model: str = field(compare=False)
     flops: float = field(compare=False)
+    count: int = field(compare=False, default=1)
+
+    @property
+    def pictures(self) -> tuple[int, ...]:
+        """The indexes of its pictures."""
+        return tuple(range(self.index, self.index + self.count))
 
 
 def unit(
-    job_id: str, index: int, *, owner: str, model: str, flops: float, priority: Priority
+    job_id: str,
+    index: int,
+    *,
+    owner: str,
+    model: str,
+    flops: float,
+    priority: Priority,
+    count: int = 1,
 ) -> Unit:
     """Return the unit for picture `index` of a job; ids grow, so equal ranks keep their order."""
-    return Unit(_RANK[priority], job_id, index, owner, model, flops)
+    return Unit(_RANK[priority], job_id, index, owner, model, flops, count)
 
 
 class FairQueue:

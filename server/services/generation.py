@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -14,20 +13,18 @@ import structlog
 from server.domain.errors import DeadlineMissedError, NotFoundError, QueueFullError
 from server.domain.gallery import StoredImage
 from server.domain.ids import IdMaker
-from server.domain.images import ImageRequest, ResolvedRequest
+from server.domain.images import ImageRequest
 from server.domain.jobs import Job, JobState
 from server.domain.keys import Caller
-from server.domain.models import ModelInfo
 from server.domain.pages import Page
-from server.domain.rates import Rates
-from server.domain.resolve import resolve
-from server.domain.work import flops
-from server.registry.registry import Registry
+from server.domain.routes import Tried
 from server.services.active import ActiveJob, ActiveJobs
-from server.services.adapters import Adapters
 from server.services.budgets import Budgets
 from server.services.dispatcher import Dispatcher
-from server.services.sources import Sources
+from server.services.record import Record
+from server.services.remotes import Remotes
+from server.services.route_views import route_view
+from server.services.routing import Plan, Router
 from server.services.views import EstimateView, JobView, job_view
 from server.store.store import Store
 
@@ -43,12 +40,11 @@ class Generation:
     def __init__(
         self,
         store: Store,
-        sources: Sources,
-        adapters: Adapters,
-        registry: Registry,
+        router: Router,
+        record: Record,
+        remotes: Remotes,
         active: ActiveJobs,
         dispatcher: Dispatcher,
-        rates: Rates,
         new_id: IdMaker,
         now: Callable[[], datetime],
         *,
@@ -57,12 +53,11 @@ class Generation:
         budgets: Budgets,
     ) -> None:
         self._store = store
-        self._sources = sources
-        self._adapters = adapters
-        self._registry = registry
+        self._router = router
+        self._record = record
+        self._remotes = remotes
         self._active = active
         self._dispatcher = dispatcher
-        self._rates = rates
         self._new_id = new_id
         self._now = now
         self._max_jobs = max_jobs
@@ -74,16 +69,22 @@ class Generation:
         """Take up every unfinished job of earlier processes; returns how many."""
         await self._store.jobs.requeue_others(epoch)
         jobs = await self._store.jobs.by_state(JobState.QUEUED)
-        kept = await self._store.images.of_jobs([job.id for job in jobs])
+        ids = [job.id for job in jobs]
+        kept, tried = await self._store.images.of_jobs(ids), await self._store.tried.of_jobs(ids)
         for job in jobs:
-            active = self._active.add(job, kept.get(job.id, ()))
+            active = self._active.add(job, kept.get(job.id, ()), tried.get(job.id, ()))
+            await self._record.take_up(active, self._resends)
             if next(active.missing(), None) is None:  # died between the last picture and the end
                 await self._store.jobs.finish(job.id, JobState.SUCCEEDED, at=self._now())
                 self._active.end(job.id)
                 continue
             self._watch_deadline(active, is_new=False)
-            self._dispatcher.push(active)
+            await self._dispatcher.admit(active)
         return len(jobs)
+
+    def _resends(self, member: str) -> bool:
+        remote = self._remotes.get(member)
+        return remote is not None and remote.resends_safely
 
     async def submit(
         self, request: ImageRequest, caller: Caller, *, idempotency_key: str | None = None
@@ -97,22 +98,22 @@ class Generation:
             ConflictError: `idempotency_key` was used for another request.
             BudgetExceededError: the caller's key cannot pay for this.
         """
-        resolved, info = await self._resolve(request, caller)
+        plan = await self._router.plan(request, caller)
         if not await self._is_known(caller, idempotency_key):
             self._refuse_when_full(caller)
-        job = self._job(request, resolved, info, caller)
+        job = self._budgets.affordable(self._job(request, plan, caller), caller)
         row, created = await self._store.jobs.add(
             job,
             idempotency_key=idempotency_key,
             request_hash=_hash(request),
-            quote=self._budgets.to_reserve(self._budgets.local(job), caller),
+            quote=self._budgets.to_reserve(job, caller),
         )
         if created:
             active = self._active.add(row)
             self._watch_deadline(active, is_new=True)
-            self._dispatcher.push(active)
-            log.info("job.queued", job_id=row.id, model=info.id, owner=caller.owner)
-            return self._seen(row, ())
+            log.info("job.queued", job_id=row.id, model=plan.model, owner=caller.owner)
+            await self._dispatcher.admit(active)
+            return self._seen(active.job, (), active.tried)
         return await self._view(row)
 
     async def _is_known(self, caller: Caller, idempotency_key: str | None) -> bool:
@@ -123,19 +124,21 @@ class Generation:
 
     async def estimate(self, request: ImageRequest, caller: Caller) -> EstimateView:
         """Return what `request` would take, without drawing it."""
-        resolved, info = await self._resolve(request, caller)
-        job = self._job(request, resolved, info, caller)
+        plan = await self._router.plan(request, caller)
+        job = self._budgets.affordable(self._job(request, plan, caller), caller)
         place, waiting = self._dispatcher.outlook_of_new(job)
-        quote = self._budgets.local(job)
+        quote = self._budgets.expected(job)
         return EstimateView(
-            model=info.id,
-            served_by=_SERVED_BY,
-            seconds=self._rates.seconds(info.id, job.flops),
+            model=plan.model,
+            served_by=_SERVED_BY if self._remotes.get(plan.model) is None else plan.model,
+            fallback=plan.route.fallback,
+            route=route_view(plan.route, plan.resolved),
+            seconds=self._dispatcher.seconds_of_work(job),
             waiting_seconds=waiting,
             place=place,
             cost=quote.cost,
             cost_basis=quote.basis,
-            credits=self._budgets.tariff.credits(quote.cost, resolved.num_images),
+            credits=self._budgets.tariff.credits(quote.cost, plan.resolved.num_images),
         )
 
     async def job(self, job_id: str, caller: Caller) -> JobView:
@@ -152,8 +155,14 @@ class Generation:
     ) -> Page[JobView]:
         """Return the caller's jobs, newest first."""
         page = await self._store.jobs.list(caller.owner, cursor=cursor, limit=limit, states=states)
-        images = await self._store.images.of_jobs([job.id for job in page.items])
-        views = tuple(self._seen(job, tuple(images.get(job.id, ()))) for job in page.items)
+        ids = [job.id for job in page.items]
+        images = await self._store.images.of_jobs(ids)
+        routed = [job.id for job in page.items if not job.way.is_plain]
+        tried = await self._store.tried.of_jobs(routed)
+        views = tuple(
+            self._seen(job, tuple(images.get(job.id, ())), tried.get(job.id, ()))
+            for job in page.items
+        )
         return Page(views, page.next_cursor)
 
     async def cancel(self, job_id: str, caller: Caller) -> JobView:
@@ -173,7 +182,7 @@ class Generation:
                     await active.ended.wait()
             if active.job.state.is_final:  # all of it is in memory still
                 images = tuple(active.images[i] for i in sorted(active.images))
-                return job_view(active.job, images, tariff=self._budgets.tariff)
+                return job_view(active.job, images, active.tried, tariff=self._budgets.tariff)
         return await self.job(job_id, caller)
 
     async def _row(self, job_id: str, caller: Caller) -> Job:
@@ -183,37 +192,29 @@ class Generation:
         return row
 
     async def _view(self, row: Job) -> JobView:
-        return self._seen(row, tuple(await self._store.images.of_job(row.id)))
+        images = tuple(await self._store.images.of_job(row.id))
+        # Most jobs have nobody beside their model, and so no record to read.
+        tried = () if row.way.is_plain else await self._store.tried.of_job(row.id)
+        return self._seen(row, images, tried)
 
-    def _seen(self, row: Job, images: tuple[StoredImage, ...]) -> JobView:
+    def _seen(
+        self, row: Job, images: tuple[StoredImage, ...], tried: Sequence[Tried] = ()
+    ) -> JobView:
         active = self._active.get(row.id)
         if active is None or row.state.is_final:
-            return job_view(row, images, tariff=self._budgets.tariff)
+            return job_view(row, images, tried, tariff=self._budgets.tariff)
         outlook = self._dispatcher.outlook(row.id)
         return job_view(
             row,
             images,
+            tried,
             tariff=self._budgets.tariff,
             place=outlook.place,
             step=active.step,
             eta_seconds=outlook.eta_seconds,
         )
 
-    async def _resolve(
-        self, request: ImageRequest, caller: Caller
-    ) -> tuple[ResolvedRequest, ModelInfo]:
-        info = self._registry.info(request.model)
-        self._registry.engine_model(info.id)  # raises what is missing, before any cost
-        given = await self._sources.pixels(request, caller)
-        known = await self._adapters.known_to(request)
-        resolved = resolve(
-            request, info, seed=secrets.randbelow(2**32), given=given, adapters=known
-        )
-        return resolved, info
-
-    def _job(
-        self, request: ImageRequest, resolved: ResolvedRequest, info: ModelInfo, caller: Caller
-    ) -> Job:
+    def _job(self, request: ImageRequest, plan: Plan, caller: Caller) -> Job:
         now = self._now()
         wait = request.deadline_seconds
         return Job(
@@ -223,8 +224,8 @@ class Generation:
             state=JobState.QUEUED,
             priority=request.priority,
             request=request,
-            resolved=resolved,
-            flops=flops(info.family, resolved),
+            resolved=plan.resolved,
+            flops=plan.flops,
             created_at=now,
             started_at=None,
             finished_at=None,
@@ -232,6 +233,7 @@ class Generation:
             attempt=0,
             deaths=0,
             error=None,
+            route=plan.route,
         )
 
     def _refuse_when_full(self, caller: Caller) -> None:

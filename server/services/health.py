@@ -47,6 +47,10 @@ class Health:
             Check("model", await self._model()),
         )
 
+    async def notes(self) -> tuple[Check, ...]:
+        """Return what does not keep this server from drawing, but should be looked at."""
+        return (Check("connections", await self._connections()),)
+
     def jobs_by_state(self) -> Counter[str]:
         """Return how many unfinished jobs there are in each state."""
         return Counter(active.job.state.value for active in self._active)
@@ -59,6 +63,12 @@ class Health:
         except AppError as error:
             return error.detail
         return None
+
+    async def _connections(self) -> str | None:
+        try:
+            return await self._store.sealing.trouble()
+        except AppError:
+            return None  # storage: another check says so
 
     def _worker(self) -> str | None:
         if self._workers.is_any_ready():

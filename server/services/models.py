@@ -17,6 +17,7 @@ from server.domain.models import ModelInfo, ModelState, Task
 from server.registry import proposals
 from server.registry.registry import Registry
 from server.services.model_files import ModelFiles
+from server.services.remotes import Remote, Remotes
 from server.services.views import ModelView, PullView, model_view
 
 log = structlog.get_logger(__name__)
@@ -45,24 +46,36 @@ class Models:
     """The registry as the surfaces see it. Changing it is the admin's."""
 
     def __init__(
-        self, registry: Registry, loaded: Callable[[], frozenset[str]], models_dir: Path
+        self,
+        registry: Registry,
+        loaded: Callable[[], frozenset[str]],
+        models_dir: Path,
+        remotes: Remotes,
     ) -> None:
         self._registry = registry
+        self._remotes = remotes
         self._loaded = loaded
         self._files = ModelFiles(models_dir)
         self._pulls: dict[str, PullView] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def list(self) -> tuple[ModelView, ...]:
-        """Return every model, broken ones too, in the order of the registry."""
-        return tuple(self._view(info.id) for info in self._registry.infos())
+        """Return every model, broken ones too: the registry's, then active connections."""
+        here = [self._view(info.id) for info in self._registry.infos()]
+        names = {model.id for model in here}
+        remotes = (r for r in self._remotes.all() if r.connection.name not in names)
+        return (*here, *map(_remote_view, remotes))
 
     def get(self, model_id: str | None) -> ModelView:
-        """Return one model by id or alias; None: the default.
+        """Return one model by id, alias or connection; None: the default.
 
         Raises:
             ModelNotFoundError: no such model; the message names near ones.
         """
+        if model_id is not None and not self._registry.has(model_id):
+            remote = self._remotes.get(model_id)
+            if remote is not None:
+                return _remote_view(remote)
         return self._view(self._registry.info(model_id).id)
 
     def pull(self, model_id: str) -> ModelView:
@@ -88,7 +101,7 @@ class Models:
         """Register a model; one of the hub must still be pinned and fetched.
 
         Raises:
-            ConflictError: its id is taken.
+            ConflictError: its id is taken, by a model or a connection.
             RegistryError: it is not there, leads out of the models' folder, or is no model.
         """
         info = await asyncio.to_thread(self._add, model)
@@ -150,6 +163,8 @@ class Models:
             entry["id"] = model.id
         if model.name is not None:
             entry["name"] = model.name
+        if str(entry["id"]) in self._remotes.names:
+            raise ConflictError(f"there is a connection '{entry['id']}'; choose another id")
         return self._registry.add(entry)
 
     async def _pull(self, model_id: str) -> None:
@@ -179,3 +194,9 @@ class Models:
             is_default=model_id == self._registry.default,
             pull=self._pulls.get(model_id),
         )
+
+
+def _remote_view(remote: Remote) -> ModelView:
+    """Return an active connection as the model that requests name."""
+    state = ModelState.READY if remote.provider is not None else ModelState.BROKEN
+    return model_view(remote.info, state, remote.reason, loaded=False, is_default=False, pull=None)

@@ -85,18 +85,29 @@ class Runner:
         return self._storage_down
 
     async def draw(self, active: ActiveJob, index: int, worker: Drawer) -> None:
-        """Draw picture `index`; returns when it is kept, failed or cancelled.
+        """Draw picture `index`; returns when it is kept or cancelled.
 
         Raises:
             WorkerDiedError: the worker is gone; the unit must wait again.
+            AppError: why it will not come.
         """
-        job = active.job
-        request = job.resolved.model_copy(
-            update={"num_images": 1, "seed": job.resolved.seed + index}
-        )
+        member = active.member(index)
+        if member is None:  # it moved on while its unit was handed over
+            return
+        resolved = active.resolved(member)
+        request = resolved.model_copy(update={"num_images": 1, "seed": resolved.seed + index})
         async with aclosing(worker.generate(request)) as events:
             async for event in events:
-                await self._take(active, index, event, worker)
+                await self.take(active, index, event, worker.id)
+                if isinstance(event, Picture):
+                    work = active.flops_per_picture(member)
+                    await self._learn(member.name, work, event, worker)
+                    await self.complete(active)
+
+    async def complete(self, active: ActiveJob) -> None:
+        """End a job that has all its pictures."""
+        if next(active.missing(), None) is None:
+            await self.finish(active, JobState.SUCCEEDED)
 
     async def finish(
         self, active: ActiveJob, state: JobState, error: AppError | None = None
@@ -120,8 +131,13 @@ class Runner:
             error=None if error is None else error.code,
         )
 
-    async def died(self, active: ActiveJob, index: int, error: WorkerDiedError) -> bool:
-        """Put a job back after its worker ended over picture `index`; returns whether it may run.
+    async def died(
+        self, active: ActiveJob, index: int, error: WorkerDiedError
+    ) -> WorkerDiedError | None:
+        """Put a job back after its worker ended over picture `index`.
+
+        Returns:
+            None when it may run again; else the error, since it has ended too many.
 
         A picture that the worker only held changes nothing. One that it had not said a word about
         may have ended it, too, while it loaded the model; but only a job that runs can be put back.
@@ -133,10 +149,10 @@ class Runner:
             row = await self.persist(lambda: self._store.jobs.requeue(active.job.id, died=True))
             active.job = row or active.job
         if active.job.deaths < MAX_DEATHS:
-            return not active.ended.is_set()
-        detail = f"{MAX_DEATHS} worker processes ended while drawing this; the last: {error.detail}"
-        await self.finish(active, JobState.FAILED, WorkerDiedError(detail))
-        return False
+            return None
+        return WorkerDiedError(
+            f"{MAX_DEATHS} worker processes ended while drawing this; the last: {error.detail}"
+        )
 
     async def persist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write, again and again while the disk is full or the database does not answer.
@@ -159,7 +175,12 @@ class Runner:
                     self._storage_down = None
                 return done
 
-    async def _take(self, active: ActiveJob, index: int, event: Event, worker: Drawer) -> None:
+    async def take(self, active: ActiveJob, index: int, event: Event, served_by: str) -> None:
+        """Keep what was said of picture `index`.
+
+        Raises:
+            AppError: the picture will not come.
+        """
         match event:
             case Started():
                 await self._started(active, index, event)
@@ -168,9 +189,9 @@ class Runner:
             case Preview():
                 self._active.preview(active, index, event.data)
             case Picture():
-                await self._keep(active, index, event, worker)
+                await self._keep(active, index, event, served_by)
             case Failed():
-                await self.finish(active, JobState.FAILED, event.error)
+                raise event.error
 
     async def _started(self, active: ActiveJob, index: int, event: Started) -> None:
         self._active.progress(active, index, 0, event.total_steps)
@@ -183,13 +204,12 @@ class Runner:
             )
             active.job = row or active.job
 
-    async def _keep(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> None:
-        image = self._stored(active, index, event, worker)
+    async def _keep(self, active: ActiveJob, index: int, event: Picture, served_by: str) -> None:
+        image = self._stored(active, index, event, served_by)
         due = charge(active.job, image, event, self._tariff.currency)
         image, _ = await self.persist(lambda: self._store.keep_image(image, event.data, due))
         active.images[index] = image
         self.tally.picture(image.model, image.served_by, event.duration_seconds, image.cost)
-        await self._learn(active, event, worker)
         log.info(
             "image.generated",
             job_id=active.job.id,
@@ -197,10 +217,8 @@ class Runner:
             model=image.model,
             duration_seconds=round(event.duration_seconds, 3),
         )
-        if next(active.missing(), None) is None:
-            await self.finish(active, JobState.SUCCEEDED)
 
-    def _stored(self, active: ActiveJob, index: int, event: Picture, worker: Drawer) -> StoredImage:
+    def _stored(self, active: ActiveJob, index: int, event: Picture, served_by: str) -> StoredImage:
         return StoredImage(
             id=self._new_id(),
             owner=active.job.owner,
@@ -214,16 +232,15 @@ class Runner:
             seed=event.recipe.seed,
             prompt=active.job.request.prompt,
             model=event.recipe.model,
-            served_by=worker.id,
+            served_by=served_by,
             duration_seconds=event.duration_seconds,
             recipe=event.recipe,
             cost=self._tariff.cost_of(event),
             created_at=self._now(),
         )
 
-    async def _learn(self, active: ActiveJob, event: Picture, worker: Drawer) -> None:
-        model = active.job.resolved.model
-        rate = self._rates.learn(model, active.flops_per_picture, event.device_seconds)
+    async def _learn(self, model: str, flops: float, event: Picture, worker: Drawer) -> None:
+        rate = self._rates.learn(model, flops, event.device_seconds)
         kept = self._kept_rates.get((worker.device, model))
         if kept is None or abs(rate - kept) > _RATE_CHANGE * kept:
             await self.persist(lambda: self._store.rates.save(worker.device, model, rate))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from server.services.active import ActiveJobs
 from server.services.adapters import Adapters
+from server.services.chains import Chains
+from server.services.circuits import Circuits
+from server.services.connections import Connections
 from server.services.gallery import Gallery
 from server.services.generation import Generation
 from server.services.health import Health
@@ -30,6 +33,9 @@ class Services:
     uploads: Uploads
     sources: Sources
     adapters: Adapters
+    chains: Chains
+    circuits: Circuits
+    connections: Connections
     keys: Keys
     usage: Usage
     models: Models

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from server.domain.adapters import StoredAdapter
 from server.domain.gallery import StoredImage, Upload
-from server.domain.images import Frozen, ImageFormat, ImageRequest, Priority, ResolvedRequest
+from server.domain.images import (
+    Fallback,
+    Frozen,
+    ImageFormat,
+    ImageRequest,
+    Priority,
+    ResolvedRequest,
+)
 from server.domain.jobs import Job, JobError, JobState
-from server.domain.models import ModelInfo, ModelState
+from server.domain.models import ModelInfo, ModelState, RemoteTerms
 from server.domain.money import Money, total
 from server.domain.recipes import Recipe
+from server.domain.routes import Tried
 from server.domain.tariff import Tariff
 from server.domain.work import denoising_steps
+from server.services.route_views import MemberView, TriedView, route_view, tried_view
 
 
 class ImageView(Frozen):
@@ -45,6 +55,7 @@ class ImageView(Frozen):
 class JobView(Frozen):
     """A job with its present: place 1 is next, None once it runs; eta_seconds until it ends.
 
+    `route` is who may draw it, in order, and why others may not; `tried` what came of asking.
     `cost` is of its pictures so far; null where one of them has none. `credits` is the same for
     people, where this server counts in credits.
     """
@@ -67,16 +78,22 @@ class JobView(Frozen):
     cost: Money | None
     credits: int | None
     error: JobError | None
+    fallback: Fallback
+    route: tuple[MemberView, ...]
+    tried: tuple[TriedView, ...]
 
 
 class EstimateView(Frozen):
     """What a request would take; seconds are None until this model was measured here.
 
+    `served_by` is `local` or a connection's name; `route` says who comes after that.
     `cost` is null where it is not known; `cost_basis` says what it rests on, or why it is not.
     """
 
     model: str
     served_by: str
+    fallback: Fallback
+    route: tuple[MemberView, ...]
     seconds: float | None
     waiting_seconds: float | None
     place: int
@@ -125,6 +142,7 @@ class PullView(Frozen):
 class ModelView(ModelInfo):
     """A registered model: what it declares, and whether it can draw now."""
 
+    remote: RemoteTerms | None  # once more without a default, so that clients find it present
     state: ModelState
     reason: str | None
     loaded: bool
@@ -185,6 +203,7 @@ def upload_view(upload: Upload) -> UploadView:
 def job_view(
     job: Job,
     images: tuple[StoredImage, ...],
+    tried: Sequence[Tried] = (),
     *,
     tariff: Tariff,
     place: int | None = None,
@@ -196,6 +215,7 @@ def job_view(
     Args:
         job: the row.
         images: its pictures by index.
+        tried: who was asked.
         tariff: what a credit is.
         place: 1 for the next one.
         step: denoising steps done over all pictures; None: those of finished pictures.
@@ -212,6 +232,9 @@ def job_view(
         images=tuple(map(image_view, images)),
         cost=cost,
         credits=tariff.credits(cost, max(1, len(images))),
+        fallback=job.way.fallback,
+        route=route_view(job.way, job.resolved),
+        tried=tried_view(tried),
     )
 
 

@@ -72,6 +72,21 @@ class Prose(TypeDecorator[str]):
         return None if value is None else str(json.loads(value))
 
 
+class Numbers(TypeDecorator[tuple[int, ...]]):
+    """A few small integers."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[int, ...] | None, dialect: Dialect) -> str | None:
+        """Write, separated by spaces."""
+        return None if value is None else " ".join(map(str, value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[int, ...] | None:
+        """Read."""
+        return None if value is None else tuple(map(int, value.split()))
+
+
 class Json(TypeDecorator[M], Generic[M]):
     """A domain value as its own JSON; read back through its own checks."""
 

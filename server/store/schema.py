@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -16,11 +17,13 @@ from sqlalchemy import (
 )
 
 from server.domain.budgets import Hold
+from server.domain.connections import Parameters
 from server.domain.images import ImageRequest, ResolvedRequest
 from server.domain.jobs import JobError
 from server.domain.money import Money
 from server.domain.recipes import Recipe
-from server.store.columns import Json, Prose, UtcTime, Word
+from server.domain.routes import Forecast, Route
+from server.store.columns import Json, Numbers, Prose, UtcTime, Word
 
 metadata = MetaData()
 
@@ -42,6 +45,7 @@ jobs = Table(
     Column("attempt", Integer, nullable=False),
     Column("deaths", Integer, nullable=False),
     Column("error", Json(JobError)),
+    Column("route", Json(Route)),  # null: of a version that knew no chains
     Column("hold", Json(Hold)),  # reserved from its key's budget; the ledger says what became of it
     Column("cost", Json(Money)),  # of its pictures, when it has ended
     Column("epoch", Word),  # of the server process that runs it; meaningless unless running
@@ -50,6 +54,31 @@ jobs = Table(
     UniqueConstraint("owner", "idempotency_key", name="jobs_idempotency"),
     Index("jobs_owner", "owner", "id"),
     Index("jobs_state", "state", "id"),
+)
+
+# What became of each member that a job's route named, in order.
+tried = Table(
+    "tried",
+    metadata,
+    Column("job_id", Word, ForeignKey("jobs.id", name="tried_job"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("member", Word, nullable=False),
+    Column("pictures", Numbers, nullable=False),
+    Column("outcome", Word, nullable=False),
+    Column("code", Word),
+    Column("detail", Prose),
+    Column("may_have_billed", Boolean, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("seconds", Double),
+    Column("forecast", Json(Forecast)),
+)
+
+# Chains that the server's owner has set; they go before those of models.yaml.
+chains = Table(
+    "chains",
+    metadata,
+    Column("model", Word, primary_key=True),
+    Column("members", Word, nullable=False),  # separated by spaces
 )
 
 # A row is here before its file is, and goes after it: what no picture or upload refers to is a
@@ -169,6 +198,28 @@ budgets = Table(
     Column("currency", Word, primary_key=True),
     Column("reserved", BigInteger, nullable=False),
     Column("spent", BigInteger, nullable=False),
+)
+
+# The key of the remote service is sealed; `master_key_id` says with what it opens.
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("name", Word, nullable=False),
+    Column("provider", Word, nullable=False),
+    Column("model", Word, nullable=False),
+    Column("base_url", Word),
+    Column("parameters", Json(Parameters), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("is_trusted", Boolean, nullable=False),
+    Column("takes_pictures", Boolean, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("sealed_key", Word),
+    Column("master_key_id", Word),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("name", name="connections_name"),
 )
 
 events = Table(

@@ -17,14 +17,19 @@ from server.domain.streams import StateEvent
 from server.store import schema
 from server.store.adapters import AdapterRepository
 from server.store.blobs import BlobStore
+from server.store.chains import ChainRepository
+from server.store.connections import ConnectionRepository
 from server.store.database import Database
 from server.store.events import EventRepository
 from server.store.images import ImageRepository
 from server.store.jobs import JobRepository
 from server.store.keys import KeyRepository
+from server.store.master_keys import MasterKeys
 from server.store.migrate import migrate
 from server.store.rates import RateRepository
 from server.store.row_times import RowTimeRepository
+from server.store.sealing import Sealing
+from server.store.tried import TriedRepository
 from server.store.uploads import UPLOAD_SUFFIX, UploadRepository
 from server.store.usage import UsageRepository
 from server.store.vault import Vault
@@ -52,7 +57,11 @@ class Store:
     """Rows and files. Made by `open`, ended by `close`."""
 
     def __init__(
-        self, database: Database, files: BlobStore | None, now: Callable[[], datetime]
+        self,
+        database: Database,
+        files: BlobStore | None,
+        now: Callable[[], datetime],
+        master_keys: MasterKeys | None = None,
     ) -> None:
         self._database = database
         self._files = files
@@ -62,15 +71,24 @@ class Store:
         self.images = ImageRepository(database, self._vault)
         self.uploads = UploadRepository(database, self._vault)
         self.adapters = AdapterRepository(database)
+        self.sealing = Sealing(database, master_keys)
+        self.connections = ConnectionRepository(database, self.sealing)
         self.keys = KeyRepository(database)
         self.events = EventRepository(database)
         self.rates = RateRepository(database)
         self.usage = UsageRepository(database)
         self.row_times = RowTimeRepository(database)
+        self.tried = TriedRepository(database)
+        self.chains = ChainRepository(database)
 
     @classmethod
     async def open(
-        cls, url: str, blobs_url: str | None = None, *, now: Callable[[], datetime] = utc_now
+        cls,
+        url: str,
+        blobs_url: str | None = None,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        master_keys: MasterKeys | None = None,
     ) -> Store:
         """Open the database, bring its tables up to date and remove what a kill left of files.
 
@@ -79,6 +97,7 @@ class Store:
             blobs_url: a folder or s3://bucket/prefix. Only the server that holds
                 `server.store.lock.server_lock` may name it, since it sweeps; None: rows alone.
             now: the clock, for events that come with no time of their own.
+            master_keys: what keys of connections are sealed with; None: they stay closed.
 
         Raises:
             StorageUnavailableError, StorageFullError: what is wrong and what helps.
@@ -90,7 +109,7 @@ class Store:
             files = None if blobs_url is None else await BlobStore.open(blobs_url)
             if files is not None:
                 undo.push_async_callback(files.close)
-            store = cls(database, files, now)
+            store = cls(database, files, now, master_keys)
             if files is not None:
                 await store.blobs.sweep_rows()
                 store.sweeping = asyncio.create_task(_sweep(store.blobs))
@@ -148,8 +167,8 @@ class Store:
         return row
 
     async def greatest_id(self) -> str | None:
-        """Return the greatest id of all jobs, images, uploads and keys."""
-        tables = (schema.jobs, schema.images, schema.uploads, schema.keys)
+        """Return the greatest id of all jobs, images, uploads, keys and connections."""
+        tables = (schema.jobs, schema.images, schema.uploads, schema.keys, schema.connections)
         rows = await self._database.read(
             union_all(*(select(func.max(table.c.id)) for table in tables))
         )

@@ -24,7 +24,7 @@ OPEN = {
 }
 PAGES = {"/", "/signin", "/docs"}
 ADMIN_ONLY = re.compile(
-    r"^/metrics$|^/api/v1/(keys|workers)|^/api/v1/(models|adapters).*#(POST|PUT|DELETE|PATCH)$"
+    r"^/metrics$|^/api/v1/(keys|workers|connections|providers|chains)|^/api/v1/(models|adapters).*#(POST|PUT|DELETE|PATCH)$"
 )
 NOBODYS_ID = "0" * ID_LENGTH
 
@@ -108,7 +108,7 @@ def test_what_is_for_administrators_is_refused_to_others(
             response = client.request(route.method, route.address(model_id="scribble-xl"), json={})
             assert response.status_code == 403, (route, response.text)
             seen += 1
-    assert seen == 13
+    assert seen == 30
 
 
 def test_key_b_gets_404_for_everything_of_key_a(app: FastAPI, server: Running) -> None:
@@ -120,6 +120,7 @@ def test_key_b_gets_404_for_everything_of_key_a(app: FastAPI, server: Running) -
         "key_id",
         "model_id",
         "adapter_id",
+        "connection_id",
         "name",
     }  # nobody's own: administrators', or everyone's
     seen = set()

@@ -8,7 +8,7 @@ import sys
 
 def test_the_http_process_never_imports_torch() -> None:
     code = (
-        "import sys, server.engine.client, server.engine.recipe_file, server.engine.devices;"
+        "import sys, server.engine.client, server.pictures.recipe_file, server.engine.devices;"
         "heavy = {'torch', 'diffusers', 'transformers', 'numpy'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

@@ -26,7 +26,7 @@ from server.domain.events import Failed, Picture, Preview, Progress, Started
 from server.domain.images import ImageFormat
 from server.domain.models import EngineModel
 from server.engine.client import EngineWorker
-from server.engine.recipe_file import read_recipe
+from server.pictures.recipe_file import read_recipe
 from tests.engine.drawing import request
 from tests.engine.workers import (
     DAMAGED,

@@ -217,3 +217,10 @@ def test_a_damaged_file_of_the_person_is_not_written_over(tmp_path: Path) -> Non
     with pytest.raises(RegistryError, match=r"DATA_DIR/models.yaml:1: this is no YAML"):
         found.remove("one")
     assert (tmp_path / "data" / "models.yaml").read_text() == "models: ["
+
+
+def test_a_chain_may_name_what_only_the_database_knows(tmp_path: Path) -> None:
+    found = registry(tmp_path, HEAD + ONE + entry("two", fallback="[one, a-connection]"))
+    assert found.broken() == ()
+    assert found.fallback("two") == ("one", "a-connection")
+    assert found.fallback("one") == ()

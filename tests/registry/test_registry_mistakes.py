@@ -55,7 +55,6 @@ CASES = {
         18,
         "there is no model 'two'; name the id of another entry",
     ),
-    "a fallback that is not there": ({"fallback": "[nope]"}, 19, "no model 'nope'; remove it"),
     "an unknown parameter": ({"defaults": "{cfg: 7}"}, 19, "sdxl has no parameter 'cfg'; known:"),
     "a default out of range": ({"defaults": "{guidance_scale: 90}"}, 19, "90 is outside 1 to 20"),
     "a default that is half a step": (

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
+from server.domain.connections import Connection
 from server.domain.errors import GenerationFailedError, WorkerDiedError
 from server.domain.events import Event, Failed, Started
 from server.domain.images import ResolvedRequest
 from server.domain.jobs import Job, JobState
 from server.domain.rates import Rates
+from server.providers.remote import RemoteProvider
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.calls import Calls
 from server.services.dispatcher import Dispatcher
+from server.services.lanes import Lanes
+from server.services.record import Record
+from server.services.remotes import Remotes
 from server.services.runner import MAX_DEATHS, Runner
 from server.store.store import Store
 from tests.store.values import NOW, a_job, new_id
 
 POISON = "poison"
+
+
+def no_provider(connection: Connection, key: SecretStr | None) -> RemoteProvider:
+    raise AssertionError((connection, key))
 
 
 class Mortal:
@@ -54,14 +66,19 @@ class House:
         self.store, self.worker, self.active = store, Mortal(), ActiveJobs()
         self._rates = Rates()
         runner = Runner(store, self.active, self._rates, new_id, lambda: NOW, "epoch")
-        self.dispatcher = Dispatcher([self.worker], self.active, runner, self._rates)
+        lanes = Lanes(Remotes(store, no_provider), Rates(), time.monotonic, lambda: NOW)
+        record = Record(store, runner, lambda: NOW)
+        calls = Calls(store, runner, record, lanes, time.monotonic)
+        self.dispatcher = Dispatcher(
+            [self.worker], self.active, runner, calls, record, lanes, self._rates
+        )
 
     async def submit(self, prompt: str, *, num_images: int = 1, deaths: int = 0) -> ActiveJob:
         resolved = a_job().resolved.model_copy(update={"prompt": prompt, "num_images": num_images})
         job = a_job(resolved=resolved, deaths=deaths)
         await self.store.jobs.add(job, idempotency_key=None, request_hash="h")
         active = self.active.add(job)
-        self.dispatcher.push(active)
+        await self.dispatcher.admit(active)
         return active
 
     async def row(self, active: ActiveJob) -> Job:

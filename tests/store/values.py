@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from server.domain.connections import Connection, ProviderKind
 from server.domain.gallery import StoredImage, Upload
 from server.domain.ids import IdMaker
 from server.domain.images import ImageFormat, ImageRequest, Priority, ResolvedRequest
@@ -15,6 +16,20 @@ from server.domain.recipes import Engine, Recipe
 
 new_id = IdMaker(time.time)
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
+
+
+def a_connection(**changes: Any) -> Connection:
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "name": "nano",
+        "provider": ProviderKind.GEMINI,
+        "model": "gemini-3.1-flash-image",
+        "parameters": {"aspect_ratio": "16:9", "strength": 0.5, "steps": 4, "is_odd": True},
+        "has_key": False,
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return Connection.model_validate(values | changes)
 
 
 def a_job(**changes: Any) -> Job:
@@ -50,6 +65,7 @@ def a_job(**changes: Any) -> Job:
         "attempt": 0,
         "deaths": 0,
         "error": None,
+        "route": None,
     }
     return Job.model_validate(values | changes)
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from server.domain.errors import AppError, BudgetExceededError
 from server.domain.jobs import JobState
 from server.store.blobs import BlobStore
+from server.store.database import Transaction
 from server.store.lock import server_lock
+from server.store.master_keys import MasterKeys
 from server.store.store import Store
 from tests.store.spending import keep, submit
 from tests.store.values import NOW, a_job, an_image, an_upload
@@ -164,6 +166,35 @@ def fill(filler: Path) -> None:
                     out.write(b"\0" * size)
             except OSError:
                 pass
+
+
+async def stop_the_rotation(url: str, folder: str, stage: str) -> None:
+    """Go through the steps of a change of the master key as far as `stage`."""
+    keys = MasterKeys(Path(folder))
+    store = await Store.open(url, master_keys=keys)
+    with keys.changing():
+        fresh = keys.next(None)
+        if stage == "new key kept":
+            await until_killed(stage)
+
+        def work(transaction: Transaction) -> None:
+            store.sealing.reseal(transaction, fresh, forget=False)
+            if stage == "rows written":
+                say(stage)
+                time.sleep(3600)
+
+        await store.sealing._database.write(work)  # noqa: SLF001 - to stop inside its transaction
+        if stage == "committed":
+            await until_killed(stage)
+        keys.keep_only(fresh.id)
+        await until_killed("old key dropped")
+
+
+async def rotate_for_ever(url: str, folder: str) -> None:
+    store = await Store.open(url, master_keys=MasterKeys(Path(folder)))
+    say("started")
+    while True:
+        await store.sealing.rotate()
 
 
 async def hold_the_lock(url: str, data_dir: str) -> None:

@@ -187,7 +187,7 @@ class FluxFamily:
         self, scheduler: SchedulerMixin, request: ResolvedRequest, pictures: Pictures
     ) -> tuple[torch.Tensor, ...]:
         """Set the request's steps and return those to take."""
-        steps = request.num_inference_steps
+        steps = request.steps
         rows, columns = self._grid(request.width, request.height)
         flux_schedule.set_timesteps(
             scheduler,

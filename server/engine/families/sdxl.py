@@ -164,7 +164,7 @@ def _set_timesteps(
     Raises:
         RequestRefusedError: the scheduler cannot do that many, or strength leaves none.
     """
-    steps = request.num_inference_steps
+    steps = request.steps
     try:
         scheduler.set_timesteps(steps, device=device)
     except (ValueError, IndexError) as error:

@@ -5,7 +5,7 @@
 /** @import { Draft } from "./draft.js" */
 
 import { fill, h, icon } from "./dom.js";
-import { advanced as declaredBy } from "./draft.js";
+import { advanced as declaredBy, takesSeed } from "./draft.js";
 import { m } from "./messages.js";
 
 /**
@@ -51,7 +51,7 @@ export function advanced({ draft, catalogue }) {
       fill(
         body,
         fields.map((declared) => field(edit, declared)),
-        seedField(edit),
+        ...(takesSeed(draft.chosenModel) ? [seedField(edit)] : []),
       );
   }
   /**
@@ -82,7 +82,7 @@ function summary(draft) {
   return [
     steps === null ? null : m.form.steps(Number(steps)),
     guidance === null ? null : m.form.guidance(Number(guidance)),
-    draft.seed === null ? m.form.newSeed : m.form.fixedSeed(draft.seed),
+    !takesSeed(draft.chosenModel) ? null : draft.seed === null ? m.form.newSeed : m.form.fixedSeed(draft.seed),
   ]
     .filter((words) => words !== null)
     .join(" · ");

@@ -108,13 +108,18 @@ export class Draft extends EventTarget {
     const request = { prompt: this.prompt.trim(), num_images: this.count };
     if (model) request.model = model.id;
     if (size) Object.assign(request, { width: size.width, height: size.height });
-    if (this.seed !== null) request.seed = this.seed;
+    if (this.seed !== null && takesSeed(model)) request.seed = this.seed;
     if (model?.styles.some((style) => style.id === this.style)) request.style = this.style;
-    for (const declared of advanced(model)) {
-      const value = this.values[declared.name];
-      if (fits(value, declared)) request[declared.name] = value;
-    }
+    Object.assign(request, this.#sent(model?.parameters));
+    const options = this.#sent(model?.remote?.options);
+    if (Object.keys(options).length) request.options = options;
     return { ...request, ...this.#pictures(model) };
+  }
+
+  /** The fields under Advanced that were changed. @param {Parameter[]|undefined} declared */
+  #sent(declared) {
+    const shown = fields(declared).filter((one) => fits(this.values[one.name], one));
+    return Object.fromEntries(shown.map((one) => [one.name, this.values[one.name]]));
   }
 
   /** @param {Model|undefined} model @returns {Partial<Request>} */
@@ -142,15 +147,16 @@ export class Draft extends EventTarget {
     /** @type {Record<string, string|number>} */
     const values = {};
     for (const declared of advanced(model)) {
-      const value = /** @type {any} */ (recipe)[declared.name];
+      const value = recipe.options[declared.name] ?? /** @type {any} */ (recipe)[declared.name];
       if (value !== null && value !== undefined && value !== declared.default) values[declared.name] = value;
     }
     // The recipe's prompt already holds the style's words, so no style on top. Adapters have no
     // place in the form, so they are named in the prompt.
     const tags = recipe.adapters.map((one) => ` <lora:${one.id}:${one.weight}>`).join("");
     const prompt = recipe.prompt + tags;
-    const fields = { prompt, model: recipe.model, size: sizeKey(recipe), seed: recipe.seed };
-    this.set({ ...fields, values, style: null, count: 1 });
+    const seed = recipe.remote?.seeded === false ? null : recipe.seed;
+    const kept = { prompt, model: recipe.model, size: sizeKey(recipe), seed };
+    this.set({ ...kept, values, style: null, count: 1 });
   }
 
   #restore() {
@@ -190,10 +196,14 @@ function suiting(sizes, picture) {
 export const parameter = (model, name) => model?.parameters.find((declared) => declared.name === name);
 
 /** @param {Model|undefined} model @returns {Parameter[]} */
-export const advanced = (model) =>
-  (model?.parameters ?? []).filter(
-    (declared) => !OWN_PLACE.includes(declared.name) && !OWN_TYPES.includes(declared.type),
-  );
+export const advanced = (model) => [...fields(model?.parameters), ...fields(model?.remote?.options)];
+
+/** @param {Model|undefined} model */
+export const takesSeed = (model) => !model?.remote || model.remote.max_seed !== null;
+
+/** @param {Parameter[]|undefined} declared */
+const fields = (declared = []) =>
+  declared.filter((one) => !OWN_PLACE.includes(one.name) && !OWN_TYPES.includes(one.type));
 
 /**
  * A value kept from another model is only sent where this one takes it.

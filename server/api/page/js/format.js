@@ -2,6 +2,8 @@
 
 /** @import { Money } from "./types.js" */
 
+/** @import { Recipe } from "./types.js" */
+
 const plain = new Intl.NumberFormat("en");
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const parts = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
@@ -11,6 +13,9 @@ const dated = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", 
 
 /** @param {number} value */
 export const number = (value) => parts.format(value);
+
+/** What drew it: the device here, or the service's own name of its model. @param {Recipe} recipe */
+export const drawer = (recipe) => recipe.remote?.model ?? recipe.engine?.device ?? "";
 
 /** @param {number} value a seed, in groups of three with thin gaps so that it can be read out */
 export const seed = (value) => plain.format(value).replaceAll(",", " ");

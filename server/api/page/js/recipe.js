@@ -6,7 +6,7 @@
 import * as api from "./api.js";
 import { h, icon } from "./dom.js";
 import { parameter } from "./draft.js";
-import { bytes, day, money, number, percent, seed, time, took } from "./format.js";
+import { bytes, day, drawer, money, number, percent, seed, time, took } from "./format.js";
 import { m } from "./messages.js";
 import { ask, copy, toast } from "./parts.js";
 
@@ -21,21 +21,21 @@ export function facts(app, picture, length) {
   const given = (/** @type {number|null} */ value) => (value === null ? null : number(value));
   /** @type {[string, string|null][]} */
   const short = [
-    [words.seed, seed(picture.seed)],
+    [words.seed, recipe.remote?.seeded === false ? null : seed(picture.seed)],
     [words.time, took(picture.duration_seconds)],
   ];
   /** @type {[string, string|null][]} */
   const all = [
     [words.model, app.catalogue.nameOf(picture.model)],
     [words.size, m.form.size(picture.width, picture.height)],
-    [words.steps, number(recipe.num_inference_steps)],
+    [words.steps, given(recipe.num_inference_steps)],
     [words.guidance, given(recipe.guidance_scale)],
     [words.trueGuidance, given(recipe.true_cfg_scale)],
     [words.scheduler, recipe.scheduler],
     [words.strength, recipe.strength === null ? null : percent(recipe.strength)],
     ...short,
     [words.cost, picture.cost && money(picture.cost)],
-    [words.drawn, m.picture.drawnBy(recipe.engine.device)],
+    [words.drawn, m.picture.drawnBy(drawer(recipe))],
     [words.file, `${picture.format.toUpperCase()}, ${bytes(picture.size_bytes)}`],
     [words.made, m.picture.madeAt(day(picture.created_at, m).name, time(picture.created_at))],
     [words.leftOut, recipe.negative_prompt],

@@ -6,7 +6,7 @@
 
 import * as api from "./api.js";
 import { fill, h, icon } from "./dom.js";
-import { took } from "./format.js";
+import { drawer, took } from "./format.js";
 import { m } from "./messages.js";
 import { deedKey, deedList, facts } from "./recipe.js";
 import { seconds } from "./stage.js";
@@ -25,7 +25,7 @@ export function results(app, jobId, places) {
 
   const line = [
     m.stage.doneIn(pictures.length, took(seconds(job))),
-    m.stage.by(app.catalogue.nameOf(job.resolved.model), chosen.recipe.engine.device),
+    m.stage.by(app.catalogue.nameOf(job.resolved.model), drawer(chosen.recipe)),
   ];
   const title = h(
     "div",

@@ -11,21 +11,24 @@
  *   description: string,
  *   specialties: string[], licence: string, gated: boolean, demonstration: boolean,
  *   needs_vram_gib: number|null, parameters: Parameter[], sizes: Size[], styles: Style[],
+ *   remote: {service: string, service_model: string, options: Parameter[], max_seed: number|null}|null,
  *   state: "ready"|"missing"|"unpinned"|"unsupported"|"broken", reason: string|null, loaded: boolean,
  *   is_default: boolean, pull: {state: "running"|"failed", done_bytes: number,
  *   total_bytes: number|null, error: string|null}|null}} Model
  * @typedef {{code: string, title: string, detail: string}} JobError
  * @typedef {{prompt: string, negative_prompt: string|null, width: number, height: number,
- *   seed: number, model: string, num_inference_steps: number, guidance_scale: number|null,
+ *   seed: number, model: string, num_inference_steps: number|null, guidance_scale: number|null,
  *   true_cfg_scale: number|null, scheduler: string|null, strength: number|null,
- *   adapters: {id: string, weight: number}[], max_sequence_length: number|null, engine: {device: string}}} Recipe
+ *   adapters: {id: string, weight: number}[], max_sequence_length: number|null,
+ *   options: Record<string, string|number|boolean>, engine: {device: string}|null,
+ *   remote: {provider: string, model: string, seeded: boolean}|null}} Recipe
  * @typedef {{id: string, job_id: string, index: number, width: number, height: number,
  *   seed: number, prompt: string, model: string, duration_seconds: number, format: string,
  *   size_bytes: number, recipe: Recipe, cost: Money|null, created_at: string, url: string,
  *   thumbnail_url: string}} Picture
  * @typedef {"queued"|"running"|"succeeded"|"failed"|"cancelled"} JobState
  * @typedef {{id: string, state: JobState, request: Request, resolved: {model: string,
- *   width: number, height: number, num_images: number, num_inference_steps: number, seed: number},
+ *   width: number, height: number, num_images: number, num_inference_steps: number|null, seed: number},
  *   place: number|null, step: number, total_steps: number, eta_seconds: number|null,
  *   created_at: string, started_at: string|null, finished_at: string|null,
  *   images: Picture[], error: JobError|null}} Job

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 
 # PostgreSQL compares by locale unless told otherwise.
 word = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")

@@ -11,7 +11,7 @@ from server.domain.errors import NotFoundError, UnreadableImageError
 from server.domain.images import ImageFormat
 from server.domain.recipes import Engine, Recipe, parameters_text
 from server.engine.encode import encode_picture
-from server.engine.recipe_file import EXIF_IFD, USER_COMMENT, read_recipe
+from server.pictures.recipe_file import EXIF_IFD, USER_COMMENT, read_recipe
 
 LONG_PROMPT = "狐🦊\n" * 660 + "ä"
 

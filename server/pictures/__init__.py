@@ -1,0 +1,1 @@
+"""Picture files: foreign ones read safely, recipes written into ours and read out again."""

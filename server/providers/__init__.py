@@ -1,0 +1,1 @@
+"""The remote members of `Provider`, one module a service."""
