@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from server.services.connections import Connections
-    from server.services.remotes import Remote
+    from server.services.remote_models import Remote
     from server.settings import Settings
     from server.store.store import Store
 

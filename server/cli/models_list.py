@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from server.domain.models import ModelInfo, ModelState
     from server.registry.registry import Registry
-    from server.services.remotes import Remote
+    from server.services.remote_models import Remote
 
 _HEADINGS = ("id", "name", "family", "state", "memory", "licence")
 _Model = Annotated[
@@ -111,11 +111,11 @@ def _remote(taken: set[str]) -> list[_Listed]:
     from server.domain.models import ModelState
 
     def listed(remote: Remote) -> _Listed:
-        state = ModelState.BROKEN if remote.provider is None else ModelState.READY
-        return _Listed(remote.info, state, remote.reason, where="greenroom connections")
+        state = ModelState.READY if remote.reason is None else ModelState.BROKEN
+        return _Listed(remote.declared, state, remote.reason, where="greenroom connections")
 
     try:
-        return [listed(one) for one in active_connections() if one.info.id not in taken]
+        return [listed(one) for one in active_connections() if one.connection.name not in taken]
     except AppError as error:
         note(f"Connections are not listed: {error.detail}")
         return []

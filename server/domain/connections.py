@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -89,6 +90,14 @@ class Connection(Frozen):
     def needs_key(self) -> bool:
         """Whether the service takes nobody without a key; a server of one's own may."""
         return self.provider is not ProviderKind.OPENAI or self.base_url is None
+
+    @property
+    def destination(self) -> tuple[str, ...]:
+        """What the key is sent to: a service, and the server where one is named."""
+        if self.base_url is None:
+            return (self.provider.value,)
+        url = urlsplit(self.base_url)
+        return self.provider.value, url.scheme, url.netloc.lower()
 
 
 class PortableConnection(Frozen):

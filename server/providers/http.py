@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -17,6 +17,7 @@ from server.domain.errors import (
     ProviderError,
     ProviderUnreachableError,
 )
+from server.providers.redaction import Redaction
 from server.providers.trouble import may_have_drawn, retry_after
 
 CONNECT_SECONDS = 10.0
@@ -125,7 +126,7 @@ class Service:
         self.name = name
         self._base_url = base_url.rstrip("/")
         self._headers = headers
-        self._key = key
+        self._redaction = Redaction(key)
         self._understand = understand
 
     def is_here(self, url: str) -> bool:
@@ -182,6 +183,8 @@ class Service:
                         event = await anext(source, None)
                     if event is None:
                         return
+                    if len(event.data) <= _MAX_ERROR_BYTES:  # longer ones are pictures
+                        event = replace(event, data=self._redaction.text(event.data))
                     yield event
             finally:
                 await response.aclose()
@@ -221,8 +224,10 @@ class Service:
         finally:
             await response.aclose()
         wait = retry_after(response.headers, datetime.now(UTC))
-        said = body if self._key is None else body.replace(self._key.encode(), b"[key]")
+        said = self._redaction.body(body)
         complaint = self._understand(Complaint(response.status_code, said, wait))
+        complaint.detail = self._redaction.text(complaint.detail)
+        complaint.args = (complaint.detail,)
         complaint.may_have_billed = call.draws and may_have_drawn(response.status_code)
         raise complaint
 
@@ -260,7 +265,8 @@ class Service:
         return bytes(body)
 
     def _senseless(self, what: str, call: Call) -> ProviderAnswerError:
-        return ProviderAnswerError(f"{self.name} answered with {what}", may_have_billed=call.draws)
+        detail = self._redaction.text(f"{self.name} answered with {what}")
+        return ProviderAnswerError(detail, may_have_billed=call.draws)
 
     def _late(self, call: Call) -> ProviderUnreachableError:
         return ProviderUnreachableError(

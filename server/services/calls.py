@@ -16,7 +16,7 @@ from server.services.active import ActiveJob
 from server.services.fairness import Unit
 from server.services.lanes import Lane, Lanes
 from server.services.record import Record
-from server.services.remotes import Remote
+from server.services.remote_models import Remote
 from server.services.runner import Runner
 from server.store.store import Store
 

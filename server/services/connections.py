@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import structlog
+from pydantic import SecretStr
 
 from server.domain.connections import (
     Connection,
@@ -17,7 +18,7 @@ from server.domain.connections import (
     PortableConnection,
     ProviderKind,
 )
-from server.domain.errors import ConflictError, InvalidRequestError, NotFoundError
+from server.domain.errors import ConflictError, InvalidRequestError, MasterKeyError, NotFoundError
 from server.domain.ids import IdMaker
 from server.providers.remote import RemoteProvider
 from server.services.connection_views import (
@@ -29,7 +30,8 @@ from server.services.connection_views import (
     SkippedView,
     connection_view,
 )
-from server.services.remotes import Remote, Remotes
+from server.services.remote_models import Remote
+from server.services.remotes import Remotes
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
@@ -116,7 +118,7 @@ class Connections:
             created_at=now,
             updated_at=now,
         )
-        await self._check(connection)
+        await self._check(connection, wish.key)
         made = await self._store.connections.add(connection, wish.key)
         return await self._changed("connection.created", made)
 
@@ -131,13 +133,14 @@ class Connections:
         given = change.model_dump(exclude_unset=True, exclude={"key"})
         fields = {k: v for k, v in given.items() if v is not None or k in _MAY_BE_TAKEN_AWAY}
         new = Connection.model_validate({**dict(old), **fields, "updated_at": self._now()})
-        await self._check(new)
         if new.name != old.name:
             await self._refuse_needed(old, "renamed")
         if "key" in change.model_fields_set:
+            await self._check(new, change.key)
             kept = await self._store.connections.change_key(new, change.key)
         else:
-            _refuse_redirected(old, new)
+            _refuse_redirected(old, new)  # before anything is sent there
+            await self._check(new, await self._key(old))
             kept = await self._store.connections.change(new)
         return await self._changed("connection.changed", kept)
 
@@ -250,7 +253,7 @@ class Connections:
     def _view(self, connection: Connection) -> ConnectionView:
         return connection_view(connection, self._remotes.reason(connection))
 
-    async def _check(self, connection: Connection) -> None:
+    async def _check(self, connection: Connection, key: SecretStr | None) -> None:
         if self._is_model(connection.name):
             raise ConflictError(
                 f"there is a model '{connection.name}' already; give another name",
@@ -260,7 +263,7 @@ class Connections:
             raise InvalidRequestError(
                 "another Greenroom has no address of its own; give base_url", parameter="base_url"
             )
-        await self._remotes.check_parameters(connection)
+        await self._remotes.check_parameters(connection, key)
 
     async def _refuse_needed(self, connection: Connection, deed: str) -> None:
         job_id = await self._store.connections.needed_by(connection.name)
@@ -269,6 +272,11 @@ class Connections:
                 f"job '{job_id}' draws with connection '{connection.name}', so it cannot be {deed} "
                 "now; wait, cancel the job, or make the connection inactive for new ones"
             )
+
+    async def _key(self, connection: Connection) -> SecretStr | None:
+        with suppress(MasterKeyError):  # all but the key can be changed without it
+            return await self._store.connections.key(connection.id)
+        return None
 
     async def _free_name(self, name: str) -> str:
         taken = {row.name for row in await self._store.connections.list()}
@@ -282,15 +290,8 @@ class Connections:
 
 def _refuse_redirected(old: Connection, new: Connection) -> None:
     """Refuse to send a key where its owner never said that it should go."""
-    if old.has_key and _whereto(old) != _whereto(new):
+    if old.has_key and old.destination != new.destination:
         raise InvalidRequestError(
             "the key belongs to the old address; give the new one's key with it, or null for none",
             parameter="key",
         )
-
-
-def _whereto(connection: Connection) -> tuple[str, ...]:
-    if connection.base_url is None:
-        return (connection.provider.value,)
-    url = urlsplit(connection.base_url)
-    return connection.provider.value, url.scheme, url.netloc.lower()

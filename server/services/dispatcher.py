@@ -25,7 +25,7 @@ from server.services.lanes import Lane, Lanes
 from server.services.moves import Moves
 from server.services.outlook import Forecaster, Outlook
 from server.services.record import Record
-from server.services.remotes import Remote
+from server.services.remote_models import Remote
 from server.services.runner import Drawer, Runner
 from server.services.window import has_room
 

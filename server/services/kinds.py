@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from server.domain.connections import Connection, ProviderKind
 from server.domain.ids import ID_LENGTH
 from server.domain.models import ModelInfo
-from server.providers import gemini_models
+from server.providers import gemini_models, openai_models
 from server.providers.remote import RemoteProvider
 from server.services.connection_views import ProviderView
 
@@ -16,6 +16,7 @@ _NO_ID = "0" * ID_LENGTH
 _NO_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _KNOWN: Mapping[ProviderKind, Sequence[str]] = {
     ProviderKind.GEMINI: tuple(gemini_models.KNOWN),
+    ProviderKind.OPENAI: tuple(openai_models.KNOWN),
     ProviderKind.GREENROOM: (),  # each has its own
 }
 

@@ -18,7 +18,8 @@ from server.domain.rates import Rates
 from server.domain.routes import Outcome
 from server.services.breaker import Breaker, BreakerState
 from server.services.fairness import FairQueue, Unit
-from server.services.remotes import Remote, Remotes
+from server.services.remote_models import Remote
+from server.services.remotes import Remotes
 
 PATIENCE_SECONDS = 60.0  # how long a job that has nobody else waits for a connection that rests
 _PASSING = (ProviderUnreachableError, ProviderRateLimitedError, ProviderAnswerError)

@@ -17,7 +17,8 @@ from server.domain.models import ModelInfo, ModelState, Task
 from server.registry import proposals
 from server.registry.registry import Registry
 from server.services.model_files import ModelFiles
-from server.services.remotes import Remote, Remotes
+from server.services.remote_models import Remote
+from server.services.remotes import Remotes
 from server.services.views import ModelView, PullView, model_view
 
 log = structlog.get_logger(__name__)
@@ -198,5 +199,6 @@ class Models:
 
 def _remote_view(remote: Remote) -> ModelView:
     """Return an active connection as the model that requests name."""
-    state = ModelState.READY if remote.provider is not None else ModelState.BROKEN
-    return model_view(remote.info, state, remote.reason, loaded=False, is_default=False, pull=None)
+    reason = remote.reason
+    state = ModelState.READY if reason is None else ModelState.BROKEN
+    return model_view(remote.declared, state, reason, loaded=False, is_default=False, pull=None)

@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import structlog
 from pydantic import SecretStr
 
-from server.domain.connections import Connection, ProviderKind
+from server.domain.connections import Connection
 from server.domain.errors import (
     AppError,
-    InvalidRequestError,
     MasterKeyError,
     ModelNotFoundError,
     ModelUnavailableError,
+    ProviderError,
     StorageUnavailableError,
 )
-from server.domain.images import ParameterValue
 from server.domain.models import ModelInfo
-from server.domain.options import check_value
 from server.providers.remote import RemoteProvider
 from server.services.connection_views import ProviderView
 from server.services.kinds import kinds
+from server.services.remote_models import Remote, check_defaults
 from server.store.store import Store
 
 log = structlog.get_logger(__name__)
 
 MakeProvider = Callable[[Connection, SecretStr | None], RemoteProvider]
 _LOOK_SECONDS = 2.0  # the command line changes connections beside a running server
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """An active connection: what draws for it, or why nothing does, and what its model takes."""
-
-    connection: Connection
-    provider: RemoteProvider | None
-    info: ModelInfo
-    reason: str | None
-
-    @property
-    def name(self) -> str:
-        """What requests and chains call it."""
-        return self.connection.name
-
-    @property
-    def is_free(self) -> bool:
-        """Whether drawing there costs no money: it belongs to the same people."""
-        return self.connection.is_trusted
-
-    @property
-    def resends_safely(self) -> bool:
-        """Whether the same call sent again is known there, and not drawn twice."""
-        return self.connection.provider is ProviderKind.GREENROOM
+_PATIENCE_SECONDS = 0.5  # for a service that has to be asked what its model takes
+_ASK_AGAIN_SECONDS = 60.0
+_ASK_SILENT_SECONDS = 10.0
+_CHECK_SECONDS = 5.0
 
 
 class Remotes:
@@ -75,6 +55,8 @@ class Remotes:
         self._turn = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._watching: asyncio.Task[None] | None = None
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asked_at: dict[str, float] = {}
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a connection came, went or became another one."""
@@ -85,7 +67,7 @@ class Remotes:
 
         Raises:
             ModelNotFoundError: there is no active connection of that name.
-            ModelUnavailableError: it cannot be used; the message says why.
+            ModelUnavailableError: it must not be called; the message says why.
         """
         remote = self._remotes.get(name)
         if remote is None:
@@ -95,7 +77,7 @@ class Remotes:
         return remote.provider
 
     def providers(self) -> Mapping[str, RemoteProvider]:
-        """Return what draws for each active connection that can be used, in their order."""
+        """Return what draws for each active connection that may be called, in their order."""
         return {n: r.provider for n, r in self._remotes.items() if r.provider is not None}
 
     def all(self) -> tuple[Remote, ...]:
@@ -126,13 +108,19 @@ class Remotes:
         """Return every kind of service, as forms need it."""
         return await kinds(self._make)
 
-    async def check_parameters(self, connection: Connection) -> None:
-        """Refuse defaults that the connection's model does not take.
+    async def check_parameters(self, connection: Connection, key: SecretStr | None) -> None:
+        """Refuse defaults that the connection's model does not take, as far as can be known now.
 
         Raises:
             InvalidRequestError, RequestRefusedError: the message names the parameter.
         """
-        check_defaults(await declared(self._make(connection, None)), connection.parameters)
+        provider = self._make(connection, key)
+        if not connection.parameters:
+            return
+        with suppress(ProviderError, TimeoutError):  # then a request will tell
+            async with asyncio.timeout(_CHECK_SECONDS):
+                for info in await provider.models():
+                    check_defaults(info, connection.parameters)
 
     async def start(self) -> None:
         """Make all providers and look for changes from then on."""
@@ -143,24 +131,32 @@ class Remotes:
         self._watching = asyncio.create_task(self._watch(), name="connections")
 
     async def stop(self) -> None:
-        """Look no more."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        """Look and ask no more."""
+        tasks = [*self._asking.values(), *filter(None, (self._watching,))]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def refresh(self) -> None:
         """Take over what changed in the database since the last look."""
         async with self._turn:
             seen = await self._store.sealing.changed()
-            is_well = all(remote.reason is None for remote in self._remotes.values())
-            if seen == self._seen and is_well:
-                return
-            every = await self._store.connections.list()
-            self.names = frozenset(row.name for row in every)
-            rows = [row for row in every if row.is_active]
-            kept = [await self._kept(row) for row in rows]
-            self._remotes = {one.connection.name: one for one in kept if one is not None}
-            self._seen = seen
+            is_well = all(remote.key_problem is None for remote in self._remotes.values())
+            if seen != self._seen or not is_well:
+                every = await self._store.connections.list()
+                self.names = frozenset(row.name for row in every)
+                self._replace([await self._kept(row) for row in every if row.is_active])
+                self._seen = seen
+        await self._ask_all()
+
+    def _replace(self, remotes: list[Remote | None]) -> None:
+        fresh = {one.connection.name: one for one in remotes if one is not None}
+        is_same = list(fresh.items()) == list(self._remotes.items())
+        self._remotes = fresh
+        if not is_same:
+            self._tell()
+
+    def _tell(self) -> None:
         for listener in self._listeners:
             listener()
 
@@ -169,52 +165,59 @@ class Remotes:
 
         None: it was made by a version that knew more services, or other rules.
         """
-        old = self._remotes.get(connection.name)
-        if old is not None and old.reason is None and _is_same(old.connection, connection):
-            return replace(old, connection=connection)
-        reason, key = None, None
+        problem, key = None, None
         try:
             key = await self._store.connections.key(connection.id)
         except MasterKeyError as error:
-            reason = error.detail
+            problem = error.detail
         if connection.needs_key and not connection.has_key:
-            reason = "it has no key; give it one"
+            problem = "it has no key; give it one"
+        old = self._remotes.get(connection.name)
+        if old is not None and old.key_problem == problem and _is_same(old.connection, connection):
+            return replace(old, connection=connection)
+        self._asked_at.pop(connection.name, None)
         try:
-            provider = self._make(connection, key)
-            info = await declared(provider)
+            return Remote(connection, self._make(connection, key), None, problem)
         except AppError as error:
             log.warning("connection.unusable", connection=connection.name, reason=error.detail)
             return None
-        return Remote(connection, provider if reason is None else None, info, reason)
+
+    async def _ask_all(self) -> None:
+        """Ask what models take. Most providers just know; the others are not waited for long."""
+        now = time.monotonic()
+        for name, remote in self._remotes.items():
+            again = _ASK_SILENT_SECONDS if remote.info is None else _ASK_AGAIN_SECONDS
+            if name not in self._asking and now >= self._asked_at.get(name, -again) + again:
+                self._asked_at[name] = now
+                task = asyncio.create_task(self._ask(remote), name=f"ask {name}")
+                self._asking[name] = task
+                task.add_done_callback(partial(self._asked, name))
+        if self._asking:
+            await asyncio.wait(self._asking.values(), timeout=_PATIENCE_SECONDS)
+
+    def _asked(self, name: str, _task: asyncio.Task[None]) -> None:
+        del self._asking[name]
+
+    async def _ask(self, remote: Remote) -> None:
+        info: ModelInfo | None = None
+        silence: str | None = "the service has no such model"
+        try:
+            info = next(iter(await remote.made.models()), None)
+        except ProviderError as error:
+            silence = error.detail
+        name = remote.connection.name
+        now = self._remotes.get(name)
+        if now is None or now.made is not remote.made:
+            return  # it became another one meanwhile
+        self._remotes[name] = replace(now, info=info, silence=silence if info is None else None)
+        if self._remotes[name] != now:
+            self._tell()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             with suppress(StorageUnavailableError):  # health tells
                 await self.refresh()
-
-
-def check_defaults(info: ModelInfo, defaults: Mapping[str, ParameterValue]) -> None:
-    """Refuse defaults that the model does not take.
-
-    Raises:
-        InvalidRequestError, RequestRefusedError: the message names the parameter.
-    """
-    known = {p.name: p for p in (*info.parameters, *(info.remote.options if info.remote else ()))}
-    for name, value in defaults.items():
-        if name not in known:
-            raise InvalidRequestError(
-                f"model '{info.name}' has no parameter '{name}'; it has "
-                f"{', '.join(known) or 'none'}",
-                parameter="parameters",
-            )
-        check_value(value, known[name], info.name, parameter="parameters")
-
-
-async def declared(provider: RemoteProvider) -> ModelInfo:
-    """Return what the model of a connection takes."""
-    (info,) = await provider.models()
-    return info
 
 
 def _is_same(one: Connection, other: Connection) -> bool:

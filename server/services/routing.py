@@ -24,7 +24,8 @@ from server.domain.work import flops
 from server.registry.registry import Registry
 from server.services.adapters import Adapters
 from server.services.chains import Chains
-from server.services.remotes import Remote, Remotes
+from server.services.remote_models import Remote
+from server.services.remotes import Remotes
 from server.services.sources import Sources
 
 
@@ -160,7 +161,7 @@ class Router:
         return _allowed(info.id, MemberKind.LOCAL, resolved, flops(info.family, resolved))
 
     async def _remote(self, asked: _Asked, remote: Remote) -> Member:
-        if remote.provider is None:
+        if remote.provider is None or remote.info is None:
             detail = f"connection '{remote.name}' cannot be used: {remote.reason}"
             raise ModelUnavailableError(detail)
         twins = await _twins(asked, remote)
@@ -222,7 +223,7 @@ def _is_twin(ours: StoredAdapter | None, theirs: StoredAdapter | None) -> bool:
 def _no_twin(names: Sequence[str], remote: Remote) -> _BarredError:
     """Say of trained characters by name that they are not there, and what would do instead."""
     said = ", ".join(f"'{name}'" for name in names)
-    takes = remote.info.parameter("references") is not None and remote.connection.takes_pictures
+    takes = remote.declared.parameter("references") is not None and remote.connection.takes_pictures
     instead = "pictures of it as references would be taken instead" if takes else "leave it out"
     return _BarredError("no-twin", f"{said} has no twin on '{remote.name}'; {instead}")
 

@@ -48,10 +48,11 @@ Reply = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class FakeService:
-    """Where it listens, what it was asked, and how many connections were cut by the other side."""
+    """Where it listens, what it was asked, and whether the other side hung up before the end."""
 
     url: str
     asked: list[Asked] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -64,6 +65,7 @@ async def service(*replies: Reply) -> AsyncIterator[FakeService]:
         try:
             asked = await _read(reader)
             running.asked.append(asked)
+            running.heard.set()
             reply = asyncio.ensure_future(
                 replies[min(len(running.asked), len(replies)) - 1](asked, writer)
             )
@@ -179,14 +181,17 @@ def b64(data: bytes) -> str:
 SOURCES = {"image": picture(80, 40, "#336699"), "mask": picture(80, 40, "#ffffff")}
 
 
+_NAMES = {"1": "image", "2": "mask"}
+
+
 async def load_source(source_id: str) -> bytes:
     """Return one of SOURCES; ids are as long as real ones."""
-    return SOURCES[source_id.rstrip("0")]
+    return SOURCES[_NAMES[source_id[0]]]
 
 
 def source_id(name: str) -> str:
     """Return an id that load_source understands."""
-    return name.ljust(26, "0")
+    return next(digit for digit, known in _NAMES.items() if known == name) * 26
 
 
 def connection(provider: str, model: str, url: str | None, **changes: Any) -> Connection:
