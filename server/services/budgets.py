@@ -94,13 +94,13 @@ class Budgets:
 def charge(job: Job, image: StoredImage, picture: Picture, currency: str) -> Charge:
     """Return the ledger's line for a picture of `job`; `image.cost` is what it cost.
 
-    A picture whose cost nobody says takes its share of what was reserved for it. Without a
-    reservation nothing is assumed: it counts as a picture without a price.
+    A service's picture whose cost nobody says takes its share of what was reserved. Without a
+    reservation nothing is assumed, nor of a picture drawn here, which has no price then.
     """
     kind, micros = EntryKind.UNPRICED, 0
     if image.cost is not None:
         kind, micros, currency = EntryKind.CHARGE, image.cost.micros, image.cost.currency
-    elif job.hold is not None:
+    elif job.hold is not None and picture.device_seconds <= 0:
         amount = job.hold.amount
         kind, currency = EntryKind.ASSUMED, amount.currency
         micros = amount.micros // job.resolved.num_images

@@ -53,8 +53,10 @@ async def submit(store: Store, key: str, quote: int | Quote, **changes: Any) -> 
     return row
 
 
-async def keep(store: Store, job: Job, index: int, *, cost: int | Money | None) -> StoredImage:
-    """Keep a picture that cost so much."""
+async def keep(
+    store: Store, job: Job, index: int, *, cost: int | Money | None, seconds: float = 0.125
+) -> StoredImage:
+    """Keep a picture that cost so much; 0 seconds of a device: a service drew it."""
     data = f"{job.id} {index} {new_id()}".encode()
     amount = micros(cost) if isinstance(cost, int) else cost
     image = an_image(job, index, data, cost=amount)
@@ -66,7 +68,7 @@ async def keep(store: Store, job: Job, index: int, *, cost: int | Money | None) 
         height=64,
         recipe=image.recipe,
         duration_seconds=0.25,
-        device_seconds=0.125,
+        device_seconds=seconds,
     )
     kept, _ = await store.keep_image(image, data, charge(job, image, picture, "USD"))
     return kept

@@ -145,11 +145,19 @@ async def test_a_picture_drawn_anew_after_it_was_deleted_is_not_paid_twice(store
 async def test_a_picture_whose_cost_nobody_says_takes_its_share_of_the_hold(store: Store) -> None:
     key = await a_key(store, 1000)
     job = await submit(store, key, 403)  # of four pictures
-    await keep(store, job, 0, cost=None)
+    await keep(store, job, 0, cost=None, seconds=0.0)
     ended = await store.jobs.finish(job.id, JobState.FAILED, at=NOW)
     assert await state_of(store, key) == (0, 100, 900)
     assert ended is not None
     assert ended.cost is None  # what is assumed is not known
+
+
+async def test_a_picture_drawn_here_without_a_price_takes_nothing(store: Store) -> None:
+    key = await a_key(store, 1000)
+    job = await submit(store, key, 400)  # what another member of its chain would have asked
+    await keep(store, job, 0, cost=None)
+    await store.jobs.finish(job.id, JobState.SUCCEEDED, at=NOW)
+    assert await state_of(store, key) == (0, 0, 1000)
 
 
 async def test_an_unmeasured_cost_reserves_all_that_is_left(store: Store) -> None:

@@ -51,7 +51,8 @@ async def test_any_history_adds_up(
             await store.keys.set_budget(key, micros(limit))
         elif jobs and deed == "keep":
             cost = None if words[1] is None else int(str(words[1]))
-            await keep(store, chance.choice(jobs), int(str(words[0])), cost=cost)
+            seconds = chance.choice([0.0, 0.125])
+            await keep(store, chance.choice(jobs), int(str(words[0])), cost=cost, seconds=seconds)
         elif jobs and deed == "end":
             await store.jobs.finish(chance.choice(jobs).id, JobState(str(words[0])), at=NOW)
         reserved, spent, left = await state_of(store, key)

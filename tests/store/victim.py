@@ -110,7 +110,9 @@ async def spend(url: str, blobs: str, key: str) -> None:
                 await asyncio.sleep(0.01)
                 continue
             for index in range(chance.randrange(5)):
-                await keep(store, job, index % 4, cost=chance.choice([None, 7, 90, 150]))
+                await keep(
+                    store, job, index % 4, cost=chance.choice([None, 7, 90, 150]), seconds=0.0
+                )
             if chance.random() < 0.9:  # the others stay unfinished
                 await store.jobs.finish(job.id, chance.choice(ends), at=NOW)
 
