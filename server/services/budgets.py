@@ -9,11 +9,13 @@ from server.domain.events import Picture
 from server.domain.gallery import StoredImage
 from server.domain.jobs import Job
 from server.domain.keys import Caller
+from server.domain.models import Price
 from server.domain.money import Money
 from server.domain.rates import Rates
 from server.domain.routes import Member, MemberKind
 from server.domain.tariff import Certainty, Quote, Tariff, dearest
 from server.providers.declared import price_of_one
+from server.services.remote_models import Remote
 from server.services.remotes import Remotes
 
 
@@ -64,9 +66,9 @@ class Budgets:
         found = [
             (price.cost.micros, remote.name, price.cost)
             for remote in self._remotes.all()
-            if remote.provider is not None and remote.info.remote is not None
-            for price in remote.info.remote.prices
-            if price.cost.currency == self.tariff.currency and not remote.is_free
+            if remote.provider is not None and not remote.is_free
+            for price in _listed(remote)
+            if price.cost.currency == self.tariff.currency
         ]
         if not found:
             return None
@@ -84,11 +86,20 @@ class Budgets:
         remote = self._remotes.get(member.name)
         if member.is_free:
             return self.tariff.quote_free(member.name)
-        if remote is None or remote.info.remote is None:
+        if remote is None or remote.info is None or remote.info.remote is None:
             return self.tariff.quote_remote(member.name, None)
         one = price_of_one(remote.info, member.resolved or job.resolved)
         cost = None if one is None else one.times(count)
         return self.tariff.quote_remote(member.name, cost, remote.info.remote.priced_on)
+
+
+def _listed(remote: Remote) -> tuple[Price, ...]:
+    terms = None if remote.info is None else remote.info.remote
+    return () if terms is None else terms.prices
+
+
+def _is_ours(job: Job, image: StoredImage) -> bool:
+    return job.way.has(image.served_by) and job.way.member(image.served_by).is_free
 
 
 def charge(job: Job, image: StoredImage, picture: Picture, currency: str) -> Charge:
@@ -100,7 +111,7 @@ def charge(job: Job, image: StoredImage, picture: Picture, currency: str) -> Cha
     kind, micros = EntryKind.UNPRICED, 0
     if image.cost is not None:
         kind, micros, currency = EntryKind.CHARGE, image.cost.micros, image.cost.currency
-    elif job.hold is not None and picture.device_seconds <= 0:
+    elif job.hold is not None and picture.device_seconds <= 0 and not _is_ours(job, image):
         amount = job.hold.amount
         kind, currency = EntryKind.ASSUMED, amount.currency
         micros = amount.micros // job.resolved.num_images

@@ -1,168 +1,179 @@
-"""What pictures cost when a service draws them, a device does, or neither says."""
+"""What pictures cost when connections draw them, when devices do, and along a chain."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from server.domain.budgets import EntryKind
-from server.domain.errors import ProviderRefusedError
-from server.domain.events import Event, Failed, Picture, Started
-from server.domain.images import ImageFormat, ResolvedRequest
-from server.domain.jobs import Job, JobState
+from server.domain.errors import (
+    BudgetExceededError,
+    GpuMemoryError,
+    ProviderRefusedError,
+)
+from server.domain.images import Fallback, ImageRequest
+from server.domain.jobs import JobState
+from server.domain.keys import Caller, Scope
 from server.domain.money import Money
-from server.domain.rates import Rates
-from server.domain.streams import StateEvent
 from server.domain.tariff import Tariff
-from server.services.active import ActiveJob, ActiveJobs
-from server.services.dispatcher import Dispatcher
-from server.services.runner import Runner
-from server.store.store import Store
+from tests.services.chain_house import ANA, MODEL, House, open_house
+from tests.services.members import Painter
 from tests.store.spending import a_key, micros, recomputed, state_of
-from tests.store.values import NOW, a_job, a_recipe, new_id
 
-TARIFF = Tariff(device_hour=Money(micros=3_600_000))  # 1000 micro-units a second
-REFUSED = "refused"
-
-
-class Service:
-    """Draws each picture for its price; `costs` gives them in turn, None: it does not say.
-
-    Beyond the last price it waits until it may refuse.
-    """
-
-    id = "far-away"
-    device = "remote"
-    is_ready = True
-    loaded_models: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.costs: list[int | None] = []
-        self.device_seconds = 0.0
-        self.may_refuse = asyncio.Event()
-        self._number = itertools.count()
-
-    async def generate(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]:
-        number = next(self._number)
-        yield Started(0, 1)
-        if number >= len(self.costs):
-            await self.may_refuse.wait()
-            yield Failed(0, ProviderRefusedError(REFUSED))
-            return
-        cost = self.costs[number]
-        yield Picture(
-            index=0,
-            data=f"picture {number} of {request.seed}".encode(),
-            format=ImageFormat.PNG,
-            width=64,
-            height=64,
-            recipe=a_recipe(),
-            duration_seconds=1.0,
-            device_seconds=self.device_seconds,
-            cost=None if cost is None else micros(cost),
-        )
+PRICED = Tariff(device_hour=Money(micros=3_600_000))  # 1000 micro-units a second
+LIMIT = 1_000_000
 
 
-class House:
-    """A dispatcher over a real store, with one member that draws for money."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.service, self.active = store, Service(), ActiveJobs()
-        self.kept = asyncio.Event()
-        store.on_event = self._hear
-        rates = Rates()
-        self.runner = Runner(store, self.active, rates, new_id, lambda: NOW, "epoch", TARIFF)
-        self.dispatcher = Dispatcher([self.service], self.active, self.runner, rates)
-
-    def _hear(self, event: StateEvent) -> None:
-        if event.type == "picture":
-            self.kept.set()
-
-    async def submit(self, key: str, quote: int, **changes: Any) -> ActiveJob:
-        resolved = a_job().resolved.model_copy(update={"num_images": 3, **changes})
-        job = a_job(key_id=key, resolved=resolved)
-        row, _ = await self.store.jobs.add(
-            job,
-            idempotency_key=None,
-            request_hash="h",
-            quote=TARIFF.quote_remote("far-away", micros(quote)),
-        )
-        active = self.active.add(row)
-        self.dispatcher.push(active)
-        return active
-
-    async def ended(self, active: ActiveJob) -> Job:
-        async with asyncio.timeout(20):
-            await active.ended.wait()
-        row = await self.store.jobs.get(active.job.id)
-        assert row is not None
-        return row
-
-
-@pytest_asyncio.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = await Store.open(f"sqlite:///{tmp_path / 'greenroom.db'}", str(tmp_path / "blobs"))
-    house = House(store)
-    house.dispatcher.start()
-    yield house
-    await house.dispatcher.stop()
-    await store.close()
-
-
-async def test_a_service_is_paid_what_it_asked_and_the_rest_is_given_back(house: House) -> None:
-    key = await a_key(house.store, 1_000_000)
-    house.service.costs = [39_000, 39_000, 45_000]
-    row = await house.ended(await house.submit(key, 150_000))
-    assert (row.state, row.cost) == (JobState.SUCCEEDED, micros(123_000))
-    images = await house.store.images.of_job(row.id)
-    assert [image.cost for image in images] == [micros(39_000), micros(39_000), micros(45_000)]
-    assert await state_of(house.store, key) == (0, 123_000, 877_000)
-    assert house.runner.tally.micros["scribble-xl", "far-away", "USD"] == 123_000
-
-
-async def test_of_a_job_that_fails_halfway_only_what_came_is_paid(house: House) -> None:
-    key = await a_key(house.store, 1_000_000)
-    house.service.costs = [39_000]
-    active = await house.submit(key, 150_000)
-    async with asyncio.timeout(20):
-        await house.kept.wait()
-    house.service.may_refuse.set()
-    assert (await house.ended(active)).state is JobState.FAILED
-    assert await state_of(house.store, key) == (0, 39_000, 961_000)
-    assert await recomputed(house.store, key) == (0, 39_000)
-
-
-async def test_of_a_cancelled_job_only_what_came_is_paid(house: House) -> None:
-    key = await a_key(house.store, 1_000_000)
-    house.service.costs = [39_000]
-    active = await house.submit(key, 150_000)
-    async with asyncio.timeout(20):
-        await house.kept.wait()
-    await house.dispatcher.cancel(active, JobState.CANCELLED, None)
-    assert await state_of(house.store, key) == (0, 39_000, 961_000)
-
-
-async def test_a_service_that_says_no_cost_takes_its_share_of_what_was_held(house: House) -> None:
-    key = await a_key(house.store, 1_000_000)
-    house.service.costs = [None, None, None]
-    row = await house.ended(await house.submit(key, 150_000))
-    assert row.cost is None
-    assert await state_of(house.store, key) == (0, 150_000, 850_000)
-    kinds = {line.kind for line in await house.store.usage.entries(row.id)}
-    assert kinds == {EntryKind.RESERVE, EntryKind.ASSUMED, EntryKind.RELEASE}
-
-
-@pytest.mark.parametrize("budget", [None, 1_000_000])
-async def test_a_device_is_paid_for_its_seconds(house: House, budget: int | None) -> None:
+async def a_spender(house: House, budget: int = LIMIT) -> Caller:
     key = await a_key(house.store, budget)
-    house.service.costs, house.service.device_seconds = [None], 2.5
-    row = await house.ended(await house.submit(key, 10_000, num_images=1))
-    assert row.cost == micros(2500)
-    if budget is not None:
-        assert await state_of(house.store, key) == (0, 2500, budget - 2500)
+    return Caller(key_id=key, owner="ana", scopes=frozenset({Scope.GENERATE}), has_budget=True)
+
+
+def atelier(cost: int | None, listed: int | None) -> Painter:
+    return Painter("atelier").asks(
+        None if cost is None else micros(cost), listed=None if listed is None else micros(listed)
+    )
+
+
+async def test_a_service_is_paid_what_it_asked_and_the_rest_is_given_back(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    painter = atelier(39_000, 45_000)
+    async with open_house(tmp_path / "data", scribble_models, painter) as house:
+        spender = await a_spender(house)
+        painter.may_draw.clear()
+        job = await house.submit(spender, model="atelier", num_images=3)
+        assert await state_of(house.store, spender.key_id) == (135_000, 0, LIMIT - 135_000)
+        painter.may_draw.set()
+        ended = await house.end(job.id)
+        assert (ended.state, ended.cost) == (JobState.SUCCEEDED, micros(117_000))
+        assert [image.cost for image in ended.images] == [micros(39_000)] * 3
+        assert await state_of(house.store, spender.key_id) == (0, 117_000, LIMIT - 117_000)
+        assert house.runner.tally.micros["atelier", "atelier", "USD"] == 117_000
+
+
+async def test_of_a_job_that_fails_halfway_only_what_came_is_paid(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    painter = atelier(39_000, 45_000)
+    painter.fails.append(ProviderRefusedError("not that"))
+    painter.pictures_before_failing = 1
+    async with open_house(tmp_path / "data", scribble_models, painter) as house:
+        spender = await a_spender(house)
+        job = await house.submit(spender, model="atelier", num_images=3)
+        assert (await house.end(job.id)).state is JobState.FAILED
+        assert await state_of(house.store, spender.key_id) == (0, 39_000, LIMIT - 39_000)
+        assert await recomputed(house.store, spender.key_id) == (0, 39_000)
+
+
+async def test_a_cancelled_call_costs_nothing(tmp_path: Path, scribble_models: Path) -> None:
+    painter = atelier(39_000, 45_000)
+    painter.may_draw.clear()
+    async with open_house(tmp_path / "data", scribble_models, painter) as house:
+        spender = await a_spender(house)
+        job = await house.submit(spender, model="atelier")
+        async with asyncio.timeout(20):
+            await painter.begun.wait()
+        await house.generation.cancel(job.id, spender)
+        assert await state_of(house.store, spender.key_id) == (0, 0, LIMIT)
+
+
+async def test_a_service_that_says_no_cost_takes_its_share_of_what_was_held(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    async with open_house(tmp_path / "data", scribble_models, atelier(None, 45_000)) as house:
+        spender = await a_spender(house)
+        job = await house.submit(spender, model="atelier", num_images=3)
+        assert (await house.end(job.id)).cost is None
+        assert await state_of(house.store, spender.key_id) == (0, 135_000, LIMIT - 135_000)
+        kinds = {line.kind for line in await house.store.usage.entries(job.id)}
+        assert kinds == {EntryKind.RESERVE, EntryKind.ASSUMED, EntryKind.RELEASE}
+
+
+async def test_a_chain_reserves_what_its_dearest_member_asks_and_pays_who_drew(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    first, second = (
+        atelier(39_000, 39_000),
+        Painter("studio").asks(micros(80_000), listed=micros(80_000)),
+    )
+    async with open_house(
+        tmp_path / "data", scribble_models, first, second, tariff=PRICED
+    ) as house:
+        house.rates.learn(MODEL, 1e12, 0.001)
+        house.easel.device_seconds = 0.25
+        await house.chains.put(MODEL, ["atelier", "studio"])
+        request = ImageRequest(prompt="a fox", model=MODEL, width=64, height=64, num_images=2)
+        said = await house.generation.estimate(request, ANA)
+        assert said.cost is not None
+        assert said.cost.micros < 10_000
+        assert "0.16 USD if 'studio' draws it" in said.cost_basis
+        spender = await a_spender(house)
+        house.easel.may_draw.clear()
+        job = await house.submit(spender, num_images=2)
+        assert await state_of(house.store, spender.key_id) == (160_000, 0, LIMIT - 160_000)
+        house.easel.may_draw.set()
+        ended = await house.end(job.id)
+        assert [image.served_by for image in ended.images] == ["local-cpu"] * 2
+        assert ended.cost == micros(500)  # a quarter of a second each
+        assert await state_of(house.store, spender.key_id) == (0, 500, LIMIT - 500)
+
+        house.easel.fails.extend([GpuMemoryError("full")] * 2)
+        moved = await house.end((await house.submit(spender, num_images=2)).id)
+        assert [image.served_by for image in moved.images] == ["atelier"] * 2
+        assert moved.cost == micros(78_000)
+        assert await state_of(house.store, spender.key_id) == (0, 78_500, LIMIT - 78_500)
+
+
+async def test_a_budget_that_the_dearest_member_exceeds_is_said_before_any_cost(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    async with open_house(tmp_path / "data", scribble_models, atelier(1, 45_000)) as house:
+        await house.chains.put(MODEL, ["atelier"])
+        spender = await a_spender(house, 44_999)
+        with pytest.raises(BudgetExceededError, match=r"would cost 0\.045 USD"):
+            await house.submit(spender)
+        alone = await house.submit(spender, fallback=Fallback.NEVER)
+        assert (await house.end(alone.id)).state is JobState.SUCCEEDED
+        assert await state_of(house.store, spender.key_id) == (0, 0, 44_999)
+
+
+async def test_a_member_whose_price_nobody_knows_is_passed_by_a_key_with_a_budget(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    painter = atelier(5, None)
+    async with open_house(tmp_path / "data", scribble_models, painter) as house:
+        await house.chains.put(MODEL, ["atelier"])
+        spender = await a_spender(house)
+        job = await house.submit(spender)
+        barred = [(member.name, member.code) for member in job.route if member.code]
+        assert barred == [("atelier", "no-price")]
+        assert (await house.end(job.id)).images[0].served_by == "local-cpu"
+        with pytest.raises(BudgetExceededError, match="the price list of 'atelier' does not say"):
+            await house.submit(spender, model="atelier")
+        free = await house.draw(model="atelier")  # without a budget
+        assert free.cost == micros(5)
+
+
+async def test_a_peer_of_our_own_people_takes_nothing_of_a_budget(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    peer = Painter("peer", is_trusted=True)
+    async with open_house(tmp_path / "data", scribble_models, peer) as house:
+        spender = await a_spender(house, 0)
+        job = await house.submit(spender, model="peer")
+        assert (await house.end(job.id)).state is JobState.SUCCEEDED
+        assert await state_of(house.store, spender.key_id) == (0, 0, 0)
+
+
+async def test_the_cheapest_listed_price_of_all_connections_is_what_is_compared_with(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    dear, unknown = atelier(1, 45_000), Painter("studio")
+    cheap = Painter("cellar").asks(None, listed=micros(30_000))
+    async with open_house(tmp_path / "data", scribble_models, dear, unknown, cheap) as house:
+        assert await house.budgets.cheapest() == ("cellar", micros(30_000))
+    async with open_house(tmp_path / "other", scribble_models, unknown) as house:
+        assert await house.budgets.cheapest() is None
