@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import engine, health, overhead, start
+from bench import engine, health, overhead, providers, start
 from bench.figures import Results, results
 from bench.server import Running, serving, wait_until_ready
 from bench.table import RESULTS, page, write_page
@@ -45,6 +45,8 @@ def measure(data_dir: Path) -> Results:
         _say("Asking for health under load")
         figures += health.measure(server)
     figures += engine_figures
+    _say("Drawing with a slow service, many pictures at once")
+    figures += asyncio.run(providers.measure())
     return results(device, model, round(load, 1), figures)
 
 

@@ -47,7 +47,7 @@ class Running:
 def serving(data_dir: Path) -> Iterator[Running]:
     """Start a server on a free port, and stop it at the end."""
     token = secrets.token_urlsafe(32)
-    port = _free_port()
+    port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GREENROOM_")} | {
         "GREENROOM_DATA_DIR": str(data_dir),
         "GREENROOM_PORT": str(port),
@@ -99,7 +99,8 @@ def _wait_until_live(
     raise RuntimeError((data_dir / "bench.log").read_text())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

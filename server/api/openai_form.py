@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, ValidationError
 from server.api.problems import invalid_fields
 from server.domain.errors import RequestRefusedError
 from server.domain.images import MAX_IMAGES, ImageFormat, ImageRequest
+from server.domain.models import SizeRule
 from server.services.views import ModelView
 
 Quality = Literal["low", "medium", "high", "xhigh", "max"]
@@ -55,7 +56,9 @@ class ImagesForm(ImageRequest):
         description="WIDTHxHEIGHT; auto: the model's first size",
     )
     quality: Literal["auto", "standard", "hd"] | Quality | None = Field(
-        default=None, description="Fewer or more steps than the model declares"
+        default=None,
+        description="Fewer or more steps than the model declares; for a remote model that has it, "
+        "its own quality",
     )
     output_format: ImageFormat | None = None
     response_format: Literal["b64_json", "url"] | None = Field(
@@ -67,7 +70,9 @@ class ImagesForm(ImageRequest):
         default=None, description="Pictures are opaque; transparent is refused"
     )
     moderation: Literal["auto", "low"] | None = Field(
-        default=None, description="Nothing is moderated here, so both mean the same"
+        default=None,
+        description="For remote models that have it; here nothing is moderated, so both mean the "
+        "same",
     )
     user: str | None = Field(default=None, max_length=1000, description="Repeated in the answer")
     safety_identifier: str | None = Field(
@@ -109,7 +114,10 @@ def image_request(form: ImagesForm, model: ModelView) -> ImageRequest:
             values[ours] = getattr(form, theirs)
     if form.size not in (None, "auto"):
         values |= _pixels(form, model)
-    if quality_of(form) != "medium":
+    own = _own_options(form, model)
+    if own:
+        values["options"] = {**own, **form.options}
+    if "quality" not in own and quality_of(form) != "medium":
         values["num_inference_steps"] = _steps(form, model)
     try:
         return ImageRequest.model_validate(values)
@@ -140,6 +148,13 @@ def _refuse(form: ImagesForm) -> None:
         )
 
 
+def _own_options(form: ImagesForm, model: ModelView) -> dict[str, str]:
+    """Return what a remote model has as options of its own; it means by them what it means."""
+    declared = {option.name for option in model.remote.options} if model.remote else set()
+    asked = {"quality": form.quality, "moderation": form.moderation}
+    return {name: value for name, value in asked.items() if value and name in declared}
+
+
 def _only_one(form: ImagesForm, theirs: str, ours: str) -> None:
     if ours in form.model_fields_set:
         raise RequestRefusedError(f"give {theirs} or {ours}, not both", parameter=theirs)
@@ -149,6 +164,8 @@ def _pixels(form: ImagesForm, model: ModelView) -> dict[str, int]:
     for name in ("width", "height", "aspect_ratio"):
         _only_one(form, "size", name)
     width, height = map(int, (form.size or "").split("x"))
+    if model.remote is not None and model.remote.size_rule is SizeRule.NEAREST:
+        return {"width": width, "height": height}
     sizes = [f"{size.width}x{size.height}" for size in model.sizes]
     fits = width % model.size_multiple == 0 == height % model.size_multiple
     if form.size not in sizes and (not fits or width * height > model.max_pixels):

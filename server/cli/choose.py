@@ -25,8 +25,10 @@ async def drawer_for(wish: Wish, settings: Settings) -> AsyncIterator[Drawer]:
     local = running_server(settings.data_dir)
     url = wish.server or local
     if url is None:
+        from server.cli.connections_open import refuse_connection
         from server.cli.local import local_drawer
 
+        await refuse_connection(settings, wish.options.get("model"))
         async with local_drawer(settings) as here:
             yield here
         return

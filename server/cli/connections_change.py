@@ -18,7 +18,7 @@ _Url = Annotated[
 ]
 _Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A default for requests, such as aspect_ratio=16:9; repeatable."),
+    typer.Option("--set", help="A default for requests, such as quality=high; repeatable."),
 ]
 _Active = Annotated[
     bool | None, typer.Option("--active/--inactive", help="Whether requests may use it.")

@@ -45,13 +45,34 @@ def active_connections() -> tuple[Remote, ...]:
     from server.cli.settings import read_settings
 
     settings = read_settings()
-    if settings.database_url is None and not (settings.data_dir / "greenroom.db").is_file():
+    if not _has_database(settings):
         return ()
 
     async def read(connections: Connections) -> tuple[Remote, ...]:
         return connections.remotes()
 
     return with_connections(read)
+
+
+async def refuse_connection(settings: Settings, model: object) -> None:
+    """Say what to do where `model` is a connection and there is no server to draw with it.
+
+    Raises:
+        CommandError: it is one.
+    """
+    from server.app import make_registry
+    from server.cli.console import USAGE, CommandError
+
+    if model is None or make_registry(settings).has(str(model)) or not _has_database(settings):
+        return
+    async with open_store(settings) as store:
+        names = [one.name for one in await store.connections.list()]
+    if model in names:
+        raise CommandError(
+            f"'{model}' is a connection, which a server draws with; start one with "
+            "`greenroom serve`",
+            exit_code=USAGE,
+        )
 
 
 @asynccontextmanager
@@ -92,6 +113,10 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+def _has_database(settings: Settings) -> bool:
+    return settings.database_url is not None or (settings.data_dir / "greenroom.db").is_file()
 
 
 def read_key(variable: str | None, *, from_stdin: bool, prompt: bool) -> SecretStr | None:

@@ -28,9 +28,27 @@ class ProviderKind(StrEnum):
     GREENROOM = "greenroom"
 
 
-# Without user and password: an address is shown and exported, secrets are not.
+def _is_usable(url: str) -> str:
+    """Return an address that a client can be given, whatever is at its other end."""
+    parts = urlsplit(url)  # raises where brackets hold no IPv6 address
+    if parts.port == 0:  # likewise for a port above 65535
+        raise ValueError("no server listens at port 0")
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError as error:
+        raise ValueError("the host's name has an empty or too long part") from error
+    return url
+
+
+# Without user and password: an address is shown and exported, secrets are not. A name in another
+# script is written as people's browsers send it: xn--...
+_HOST = r"([a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])"
 BaseUrl = Annotated[
-    str, StringConstraints(pattern=r"^https?://[^\s?#@/]+(/[^\s?#]*)?$", max_length=500)
+    str,
+    StringConstraints(
+        pattern=rf"^https?://{_HOST}(:[0-9]{{1,5}})?(/[!-\x22$->@-~]*)?$", max_length=500
+    ),
+    AfterValidator(_is_usable),
 ]
 _MOST_KEY_CHARACTERS = 4096
 DEFAULT_CONCURRENCY = 4

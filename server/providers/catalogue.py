@@ -26,6 +26,13 @@ def listed(found: Iterable[tuple[str, str]]) -> list[RemoteModelInfo]:
     return models
 
 
+def absent(models: Models, model: str) -> tuple[str, ...]:
+    """Return a sentence where a list does not have `model`; it may work all the same."""
+    if not models or any(one.id == model for one in models):
+        return ()
+    return (f"'{model}' is not in the service's list.",)
+
+
 class CatalogueCache:
     """The newest list that a service gave.
 

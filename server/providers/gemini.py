@@ -17,7 +17,7 @@ from server.domain.images import ResolvedRequest
 from server.domain.models import ModelInfo
 from server.domain.provider import Estimate, Refusal
 from server.domain.sizes import SCALE_OPTION
-from server.providers.catalogue import CatalogueCache, Models, listed
+from server.providers.catalogue import CatalogueCache, Models, absent, listed
 from server.providers.declared import estimate, price_of_one, refusal
 from server.providers.finishing import Maker, Sources, load_sources, media_type
 from server.providers.gemini_answers import NAME, draws, model_page, picture_of, understand
@@ -88,7 +88,12 @@ class GeminiProvider:
         started = time.monotonic()
         models = await self._list()
         self._catalogue.keep(models)
-        return Check(models=models, balance=None, limits=(), seconds=time.monotonic() - started)
+        return Check(
+            models=models,
+            balance=None,
+            limits=absent(models, service_id(self._connection.model)),
+            seconds=time.monotonic() - started,
+        )
 
     def generate(
         self, request: ResolvedRequest, *, resend_key: str | None = None

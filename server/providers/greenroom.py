@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ from server.providers.pace import Pace
 from server.providers.remote import Catalogue, LoadSource, in_calls
 
 SECONDS = 3600.0  # its queue may be long; a request's own deadline ends it sooner
+_ESTIMATE_SECONDS = 5.0
 _MOST_KEYS = 9
 _MOST_UPLOADS = 256  # whose ids there are remembered
 _ENDED_BADLY = ("failed", "cancelled")
@@ -111,9 +113,23 @@ class GreenroomProvider:
         return None if self._info is None else refusal(self._connection, self._info, request)
 
     async def estimate(self, request: ResolvedRequest) -> Estimate:
-        """Return the seconds as far as they were measured; the price is the other server's."""
+        """Return the seconds that the other server says, its own queue included.
+
+        Where it says nothing, and for requests with pictures, which it does not have yet, they are
+        those of the last pictures. What it costs there is not known here.
+        """
         [info] = await self.models()
-        return estimate(info, request, self._pace.seconds)
+        known = estimate(info, request, self._pace.seconds)
+        if any(getattr(request, name) for name in PICTURE_PARAMETERS):
+            return known
+        body = await self._body(request, info, Sources())
+        call = Call("POST", "/api/v1/estimates", body=body, seconds=_ESTIMATE_SECONDS)
+        try:
+            answer = await self._service.send(call)
+            said = answers.read(answers.Outlook, answer.body, self._name).total_seconds
+        except ProviderError:
+            return known
+        return known if said is None else replace(known, seconds=said)
 
     async def check(self) -> Check:
         """List models and adapters, which a wrong key cannot."""

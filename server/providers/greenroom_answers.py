@@ -117,14 +117,22 @@ class Upload(BaseModel):
     id: Id
 
 
+class Outlook(BaseModel):
+    """How long a request would take there, waiting included; None: nothing was measured yet."""
+
+    seconds: float | None = Field(ge=0)
+    waiting_seconds: float | None = Field(ge=0)
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Seconds until it would be done."""
+        return None if self.seconds is None else self.seconds + (self.waiting_seconds or 0.0)
+
+
 class _Problem(BaseModel):
     type: str
     detail: str = ""
     parameter: str | None = None
-
-
-class _Models(BaseModel):
-    items: list[dict[str, object]]
 
 
 class Listed(BaseModel):

@@ -8,13 +8,16 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import httpx2
 
 from server.domain.errors import (
+    InvalidRequestError,
     ProviderAnswerError,
     ProviderError,
+    ProviderKeyError,
     ProviderUnreachableError,
 )
 from server.providers.redaction import Redaction
@@ -49,6 +52,7 @@ def make_client() -> httpx2.AsyncClient:
     )
 
 
+@cache
 def greenroom_version() -> str:
     """Return our version, or `source` in a checkout that is not installed."""
     try:
@@ -110,6 +114,9 @@ class Service:
         headers: of every call; the key is here and nowhere else.
         key: taken out of whatever the service says, should it repeat it.
         understand: from an answer that is none to an error.
+
+    Raises:
+        InvalidRequestError: `base_url` is no address.
     """
 
     def __init__(
@@ -122,6 +129,7 @@ class Service:
         key: str | None,
         understand: Callable[[Complaint], ProviderError],
     ) -> None:
+        _check_address(base_url)
         self._client = client
         self.name = name
         self._base_url = base_url.rstrip("/")
@@ -177,15 +185,13 @@ class Service:
                         body = await self._body(response, call)
                     yield Answer(body, response.headers)
                     return
-                source = aiter(httpx2.EventSource(response, _MAX_EVENT_BYTES))
-                while True:
-                    async with asyncio.timeout_at(end):
-                        event = await anext(source, None)
-                    if event is None:
-                        return
-                    if len(event.data) <= _MAX_ERROR_BYTES:  # longer ones are pictures
-                        event = replace(event, data=self._redaction.text(event.data))
-                    yield event
+                async with aclosing(_events(response)) as source:
+                    while True:
+                        async with asyncio.timeout_at(end):
+                            event = await anext(source, None)
+                        if event is None:
+                            return
+                        yield self._without_key(event)
             finally:
                 await response.aclose()
         except TimeoutError as error:
@@ -215,6 +221,10 @@ class Service:
             response = await self._client.send(self._request(call), stream=True)
         except httpx2.HTTPError as error:
             raise self._cut(error, call) from error
+        except UnicodeEncodeError:  # in a header; of ours only the key can hold it
+            raise ProviderKeyError(
+                f"the key for {self.name} holds characters that no key has; paste it again"
+            ) from None
         if response.is_success:
             return response
         try:
@@ -264,6 +274,11 @@ class Service:
                 raise self._senseless(f"more than {call.max_bytes} bytes", call)
         return bytes(body)
 
+    def _without_key(self, event: httpx2.ServerSentEvent) -> httpx2.ServerSentEvent:
+        if len(event.data) > _MAX_ERROR_BYTES:  # a picture
+            return event
+        return replace(event, data=self._redaction.text(event.data))
+
     def _senseless(self, what: str, call: Call) -> ProviderAnswerError:
         detail = self._redaction.text(f"{self.name} answered with {what}")
         return ProviderAnswerError(detail, may_have_billed=call.draws)
@@ -280,6 +295,20 @@ class Service:
         return ProviderUnreachableError(
             f"{self.name} {what} ({type(error).__name__}); is its address right, and is it up?",
             may_have_billed=call.draws and not unsent,
+        )
+
+
+def _check_address(base_url: str) -> None:
+    try:
+        url = httpx2.URL(base_url)
+        url.host.encode("idna")
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise InvalidRequestError(
+            f"'{base_url}' is no address of a service: {error}", parameter="base_url"
+        ) from error
+    if url.port is not None and not 0 < url.port < 2**16:
+        raise InvalidRequestError(
+            f"'{base_url}' is no address of a service: ports end at 65535", parameter="base_url"
         )
 
 
@@ -314,6 +343,11 @@ def pause_before_retry(
     if never_arrived or lost:
         return float(_FIRST_PAUSE_SECONDS * 2 ** (tried - 1) * (0.5 + jitter))
     return None
+
+
+async def _events(response: httpx2.Response) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
+    async for event in httpx2.EventSource(response, _MAX_EVENT_BYTES):
+        yield event
 
 
 async def _beginning(response: httpx2.Response, most: int) -> bytes:

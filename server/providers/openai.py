@@ -21,7 +21,7 @@ from server.domain.images import ImageFormat, ResolvedRequest
 from server.domain.models import ModelInfo
 from server.domain.money import Money
 from server.domain.provider import Estimate, Refusal
-from server.providers.catalogue import CatalogueCache, Models, listed
+from server.providers.catalogue import CatalogueCache, Models, absent, listed
 from server.providers.declared import estimate, price_of_one, refusal
 from server.providers.finishing import (
     MAX_PICTURE_BYTES,
@@ -246,7 +246,7 @@ class OpenAIProvider:
         try:
             answer = await self._service.send(Call("GET", "/models", max_bytes=MAX_LIST_BYTES))
         except ProviderModelGoneError:  # 404: some compatible servers have no list
-            return (), ("This server lists no models.",)
+            return (), ("This server lists no models, so the key was not tried.",)
         ids = model_ids(answer.body, self._name)
         if self._connection.base_url is None:
             ids = tuple(one for one in ids if family_of(one).is_gpt)
@@ -255,4 +255,5 @@ class OpenAIProvider:
             for name, words in _LIMIT_HEADERS.items()
             if name in answer.headers
         )
-        return tuple(listed((one, one) for one in ids)), tuple(said)
+        models = tuple(listed((one, one) for one in ids))
+        return models, (*said, *absent(models, self._connection.model))

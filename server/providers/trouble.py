@@ -116,4 +116,4 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def _number(text: str | None) -> float | None:
     if text is None or not re.fullmatch(r"\d{1,12}(\.\d{1,6})?", text.strip()):
         return None
-    return float(text)
+    return float(text.strip())

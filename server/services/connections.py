@@ -109,6 +109,9 @@ class Connections:
             InvalidRequestError: the service has no such parameter, or needs an address.
             MasterKeyError: the key cannot be encrypted.
         """
+        return await self._changed("connection.created", await self._create(wish))
+
+    async def _create(self, wish: ConnectionWish) -> Connection:
         now = self._now()
         fields = {name: getattr(wish, name) for name in PortableConnection.model_fields}
         connection = Connection(
@@ -119,8 +122,7 @@ class Connections:
             updated_at=now,
         )
         await self._check(connection, wish.key)
-        made = await self._store.connections.add(connection, wish.key)
-        return await self._changed("connection.created", made)
+        return await self._store.connections.add(connection, wish.key)
 
     async def edit(self, connection_id: str, change: ConnectionChange) -> ConnectionView:
         """Change a connection; its key stays unless another one is given.
@@ -228,12 +230,14 @@ class Connections:
         created, skipped = [], []
         for one in file.connections:
             try:
-                created.append(await self.create(ConnectionWish(**dict(one))))
+                created.append(await self._create(ConnectionWish(**dict(one))))
             except (ConflictError, InvalidRequestError) as error:
                 skipped.append(SkippedView(name=one.name, reason=error.detail))
+        await self._remotes.refresh()
+        log.info("connections.imported", created=len(created), skipped=len(skipped))
         return ImportedView(
-            created=tuple(created),
-            needs_key=tuple(one.name for one in created if one.needs_a_key),
+            created=tuple(map(self._view, created)),
+            needs_key=tuple(one.name for one in created if one.needs_key),
             skipped=tuple(skipped),
         )
 

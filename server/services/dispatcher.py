@@ -9,7 +9,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Protocol
+from contextlib import suppress
 
 import structlog
 
@@ -20,29 +20,19 @@ from server.domain.routes import MemberKind, Outcome
 from server.services.active import ActiveJob, ActiveJobs
 from server.services.calls import Calls
 from server.services.deadlines import Passing, in_time
-from server.services.fairness import FairQueue, Unit, unit
+from server.services.fairness import Unit, unit
 from server.services.lanes import Lane, Lanes
+from server.services.local_lane import LocalLane, Worker
 from server.services.moves import Moves
 from server.services.outlook import Forecaster, Outlook
 from server.services.record import Record
 from server.services.remote_models import Remote
-from server.services.runner import Drawer, Runner
-from server.services.window import has_room
+from server.services.runner import Runner
 
 log = structlog.get_logger(__name__)
 
 _TICK_SECONDS = 1.0
 WORKER_PATIENCE_SECONDS = 60.0  # no worker that draws for so long: those who may move on do
-
-
-class Worker(Drawer, Protocol):
-    """What the dispatcher asks of a worker."""
-
-    @property
-    def is_ready(self) -> bool: ...  # noqa: D102
-
-    @property
-    def loaded_models(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
 class Dispatcher:
@@ -70,21 +60,20 @@ class Dispatcher:
         rates: Rates,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._workers = workers
         self._active = active
         self._runner = runner
         self._calls = calls
         self._lanes = lanes
         self._rates = rates
         self._clock = clock
-        self._queue = FairQueue()
-        self._in_flight: dict[str, list[Unit]] = {worker.id: [] for worker in workers}
+        self._local = LocalLane(workers, self._is_suspect)
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._drew_at = clock()  # when a worker could last draw
-        self._moves = Moves(self._queue, lanes, record, runner, self._changed)
-        self._forecaster = Forecaster(self._queue, self._flying, self._ready, active, rates, lanes)
+        self._ticked_at = clock()
+        self._moves = Moves(self._local.queue, lanes, record, runner, self._changed)
+        self._forecaster = Forecaster(self._local, active, rates, lanes)
 
     def start(self) -> None:
         """Begin handing out work."""
@@ -143,23 +132,21 @@ class Dispatcher:
 
     def waiting(self) -> int:
         """Return how many units wait."""
-        return len(self._queue) + len(self._lanes)
+        return len(self._local.queue) + len(self._lanes)
 
     def in_flight(self, worker_id: str) -> int:
         """Return how many units a worker holds."""
-        return len(self._in_flight[worker_id])
+        return self._local.held_by(worker_id)
 
     async def _loop(self) -> None:
         while True:
+            self._tick()
             self._hand_out()
             self._call()
-            # The tick is for what nobody announces, such as a disk that has room again.
-            try:
+            # Also without a wake: nobody announces that a disk has room, or that time has passed.
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._wake.wait()
-            except TimeoutError:
-                self._tick()
-                continue
             self._wake.clear()
 
     def _changed(self) -> None:
@@ -169,66 +156,29 @@ class Dispatcher:
     # What this machine's workers draw.
 
     def _hand_out(self) -> None:
-        while self._runner.storage_problem is None:
-            emptying: set[str] = set()
-            due = self._queue.pop(functools.partial(self._fits, emptying))
-            if due is None:
-                return
+        while self._runner.storage_problem is None and (found := self._local.next()) is not None:
+            due, worker = found
+            release = functools.partial(self._local.release, due, worker)
             active = self._active.get(due.job_id)
-            if active is not None and due.index not in active.stored:
-                worker = self._best(self._free_for(due, emptying), due)
-                held = self._in_flight[worker.id]
-                held.append(due)
-                draw = functools.partial(self._run, due, active, worker)
-                self._launch(draw, active, functools.partial(held.remove, due))
-
-    def _fits(self, emptying: set[str], due: Unit) -> bool:
-        """Return whether a worker may take `due` now.
-
-        The first suspect that none may take has the least busy one to itself as soon as that is
-        empty: it goes to `emptying`, so that whoever comes later in the order does not pass there.
-        """
-        if self._free_for(due, emptying):
-            return True
-        ready = [worker for worker in self._workers if worker.is_ready]
-        if ready and not emptying and self._is_suspect(due):
-            emptying.add(min(ready, key=self._work_of).id)
-        return False
-
-    def _free_for(self, due: Unit, emptying: set[str]) -> list[Worker]:
-        return [
-            worker
-            for worker in self._workers
-            if worker.is_ready
-            and worker.id not in emptying
-            and has_room(self._in_flight[worker.id], due, self._is_suspect)
-        ]
+            if active is None or due.index in active.stored:
+                release()
+                continue
+            self._launch(functools.partial(self._run, due, active, worker), active, release)
 
     def _is_suspect(self, held: Unit) -> bool:
         active = self._active.get(held.job_id)
         return active is not None and active.job.deaths > 0
 
-    def _best(self, free: Sequence[Worker], due: Unit) -> Worker:
-        return min(free, key=lambda w: (due.model not in w.loaded_models, self._work_of(w)))
-
-    def _work_of(self, worker: Worker) -> float:
-        return sum(held.flops for held in self._in_flight[worker.id])
-
-    def _flying(self) -> list[Unit]:
-        return [held for units in self._in_flight.values() for held in units]
-
-    def _ready(self) -> int:
-        return sum(worker.is_ready for worker in self._workers)
-
     async def _run(self, due: Unit, active: ActiveJob, worker: Worker) -> None:
         try:
-            await self._runner.draw(active, due.index, worker)
+            member = active.job.way.member(due.model)
+            await self._runner.draw(active, due.index, member, worker)
         except WorkerDiedError as error:
             fatal = await self._runner.died(active, due.index, error)
             if fatal is not None:
                 await self._moves.on(active, due.pictures, due.model, fatal)
             elif not active.ended.is_set():
-                self._queue.push(due)
+                self._local.queue.push(due)
         except AppError as error:
             active.live.pop(due.index, None)
             await self._moves.on(active, due.pictures, due.model, error)
@@ -273,10 +223,14 @@ class Dispatcher:
     # What time brings.
 
     def _tick(self) -> None:
-        if self._ready():
-            self._drew_at = self._clock()
-        away = self._clock() - self._drew_at
-        for job_id, model in {due.job_id: due.model for due in self._queue.order()}.items():
+        now = self._clock()
+        if self._local.ready():
+            self._drew_at = now
+        if now - self._ticked_at < _TICK_SECONDS:
+            return
+        self._ticked_at = now
+        away = now - self._drew_at
+        for job_id, model in {due.job_id: due.model for due in self._local.queue.order()}.items():
             active = self._active.get(job_id)
             if active is None or active.job.way.is_plain:
                 continue
@@ -290,7 +244,7 @@ class Dispatcher:
         return self._moves.has_another(active, model, self._waiting_here(active))
 
     def _waiting_here(self, active: ActiveJob) -> list[int]:
-        return [due.index for due in self._queue.order() if due.job_id == active.job.id]
+        return [due.index for due in self._local.queue.order() if due.job_id == active.job.id]
 
     def _passing(self, active: ActiveJob) -> Passing | None:
         """Return whom to pass over, if a job would be late here and a connection be earlier."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.domain.rates import Rates
 from server.services.active import ActiveJobs
 from server.services.fairness import FairQueue, Unit
 from server.services.lanes import Lanes
+from server.services.local_lane import LocalLane
 
 _FORECAST_SECONDS = 0.1
 
@@ -26,26 +27,14 @@ class Forecaster:
     """Looks ahead over what this machine's workers and the connections have to do.
 
     Args:
-        queue: what waits for the workers.
-        flying: returns what they draw now.
-        ready: returns how many of them can draw.
+        local: what waits for the workers, and what they hold.
         active: how far each picture is.
         rates: seconds for work, by model.
         lanes: the connections' own queues.
     """
 
-    def __init__(
-        self,
-        queue: FairQueue,
-        flying: Callable[[], Sequence[Unit]],
-        ready: Callable[[], int],
-        active: ActiveJobs,
-        rates: Rates,
-        lanes: Lanes,
-    ) -> None:
-        self._queue = queue
-        self._flying = flying
-        self._ready = ready
+    def __init__(self, local: LocalLane, active: ActiveJobs, rates: Rates, lanes: Lanes) -> None:
+        self._local = local
         self._active = active
         self._rates = rates
         self._lanes = lanes
@@ -71,7 +60,7 @@ class Forecaster:
     def of_new(self, new: Unit) -> tuple[int, float | None]:
         """Return the place that `new` would take now, and seconds until its first step."""
         queue = FairQueue()
-        for waiting in self._queue.order():
+        for waiting in self._local.queue.order():
             queue.push(waiting)
         queue.push(new)
         ahead: list[Unit] = []
@@ -79,7 +68,7 @@ class Forecaster:
             if waiting.job_id == new.job_id:
                 break
             ahead.append(waiting)
-        seconds = self._seconds([*self._flying(), *ahead])
+        seconds = self._seconds([*self._local.flying(), *ahead])
         return 1 + len({u.job_id for u in ahead}), seconds
 
     def _all_here(self) -> dict[str, Outlook]:
@@ -91,10 +80,10 @@ class Forecaster:
     def _look_ahead(self) -> dict[str, Outlook]:
         places: dict[str, int] = {}
         ends: dict[str, float | None] = {}
-        flying = self._flying()
+        flying = self._local.flying()
         running = {u.job_id for u in flying}
         total: float | None = 0.0
-        for due in (*flying, *self._queue.order()):
+        for due in (*flying, *self._local.queue.order()):
             seconds = self._seconds([due])
             total = None if total is None or seconds is None else total + seconds
             ends[due.job_id] = total
@@ -112,4 +101,4 @@ class Forecaster:
             if seconds is None:
                 return None
             total += seconds
-        return total / max(1, self._ready())
+        return total / max(1, self._local.ready())

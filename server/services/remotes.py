@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 from pydantic import SecretStr
 
-from server.domain.connections import Connection
+from server.domain.connections import Connection, ProviderKind
 from server.domain.errors import (
     AppError,
     MasterKeyError,
@@ -115,7 +115,7 @@ class Remotes:
             InvalidRequestError, RequestRefusedError: the message names the parameter.
         """
         provider = self._make(connection, key)
-        if not connection.parameters:
+        if not connection.parameters or (key is None and _is_peer(connection)):
             return
         with suppress(ProviderError, TimeoutError):  # then a request will tell
             async with asyncio.timeout(_CHECK_SECONDS):
@@ -187,6 +187,8 @@ class Remotes:
         now = time.monotonic()
         for name, remote in self._remotes.items():
             again = _ASK_SILENT_SECONDS if remote.info is None else _ASK_AGAIN_SECONDS
+            if remote.key_problem is not None and _is_peer(remote.connection):
+                continue  # it would only say that a key is missing
             if name not in self._asking and now >= self._asked_at.get(name, -again) + again:
                 self._asked_at[name] = now
                 task = asyncio.create_task(self._ask(remote), name=f"ask {name}")
@@ -218,6 +220,11 @@ class Remotes:
             await asyncio.sleep(_LOOK_SECONDS)
             with suppress(StorageUnavailableError):  # health tells
                 await self.refresh()
+
+
+def _is_peer(connection: Connection) -> bool:
+    """Return whether its models are only known by asking, with a key."""
+    return connection.provider is ProviderKind.GREENROOM
 
 
 def _is_same(one: Connection, other: Connection) -> bool:

@@ -23,6 +23,7 @@ from server.domain.ids import IdMaker
 from server.domain.images import ResolvedRequest
 from server.domain.jobs import JobError, JobState
 from server.domain.rates import Rates
+from server.domain.routes import Member
 from server.domain.tariff import Tariff
 from server.services.active import ActiveJob, ActiveJobs
 from server.services.budgets import charge
@@ -84,16 +85,13 @@ class Runner:
         """Why finished work cannot be kept now, or None. No new work should start meanwhile."""
         return self._storage_down
 
-    async def draw(self, active: ActiveJob, index: int, worker: Drawer) -> None:
-        """Draw picture `index`; returns when it is kept or cancelled.
+    async def draw(self, active: ActiveJob, index: int, member: Member, worker: Drawer) -> None:
+        """Draw picture `index` as `member` resolved it; returns when it is kept or cancelled.
 
         Raises:
             WorkerDiedError: the worker is gone; the unit must wait again.
             AppError: why it will not come.
         """
-        member = active.member(index)
-        if member is None:  # it moved on while its unit was handed over
-            return
         resolved = active.resolved(member)
         request = resolved.model_copy(update={"num_images": 1, "seed": resolved.seed + index})
         async with aclosing(worker.generate(request)) as events:

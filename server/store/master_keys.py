@@ -135,11 +135,15 @@ class MasterKeys:
         return tuple(map(_derived, whole))
 
     def _lines(self) -> tuple[str, ...]:
-        with folder_trouble():
-            try:
-                text = self._path.read_bytes().decode(errors="replace")
-            except FileNotFoundError:
-                return ()
+        try:
+            text = self._path.read_bytes().decode(errors="replace")
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise MasterKeyError(
+                f"the file master-key cannot be read ({error.strerror}); let the user that runs "
+                "the server read it"
+            ) from error
         return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
 
     def _make(self) -> None:

@@ -18,7 +18,16 @@ from server.api.openai_fields import nested
 from server.api.openai_form import EditsForm, ImagesForm, image_request, quality_of
 from server.domain.errors import AppError, InvalidRequestError, RequestRefusedError
 from server.domain.images import ImageRequest
-from server.domain.models import Family, ModelInfo, ModelState, ParameterInfo, Size, Task
+from server.domain.models import (
+    Family,
+    ModelInfo,
+    ModelState,
+    ParameterInfo,
+    RemoteTerms,
+    Size,
+    SizeRule,
+    Task,
+)
 from server.services.views import ModelView, model_view
 
 
@@ -223,3 +232,33 @@ def test_harmless_words_are_taken() -> None:
         "background": "opaque",
     }
     assert asked(**words, partial_images=0, stream=False, response_format="url") == asked()
+
+
+def remote(rule: SizeRule, *options: str) -> ModelView:
+    terms = RemoteTerms(
+        service="openai",
+        service_model="far",
+        options=tuple(parameter(name, 0, 0, 0) for name in options),
+        size_rule=rule,
+        longest_shape=None,
+        scales={},
+        max_seed=None,
+        images_per_call=1,
+        prices=(),
+        token_prices=None,
+        priced_on=None,
+    )
+    return model().model_copy(update={"remote": terms})
+
+
+def test_a_remote_models_own_quality_is_what_quality_means() -> None:
+    far = remote(SizeRule.ANY, "quality", "moderation")
+    request = asked(far, quality="high", moderation="low", options={"tone": "warm"})
+    assert dict(request.options) == {"quality": "high", "moderation": "low", "tone": "warm"}
+    assert request.num_inference_steps is None
+    assert dict(asked(remote(SizeRule.ANY), moderation="low").options) == {}
+
+
+def test_a_model_that_draws_the_nearest_size_takes_any() -> None:
+    request = asked(remote(SizeRule.NEAREST), size="1792x1024")
+    assert (request.width, request.height) == (1792, 1024)

@@ -77,6 +77,9 @@ def test_a_connection_is_a_model_in_the_list(tmp_path: Path) -> None:
     assert (nano["family"], nano["state"]) == ("remote", "ready")
     assert "nano" in greenroom("models", "list", data_dir=tmp_path).out
     assert "quality" in greenroom("models", "show", "nano", data_dir=tmp_path).out
+    drawn = greenroom("generate", "a fox", "--model", "nano", data_dir=tmp_path)
+    assert drawn.code == 2
+    assert "'nano' is a connection, which a server draws with" in drawn.err
 
 
 def test_a_wrong_key_is_one_line_that_says_so(tmp_path: Path, service: RemoteService) -> None:

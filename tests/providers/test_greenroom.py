@@ -204,6 +204,25 @@ async def test_a_cancelled_attempt_does_not_stand_in_the_way_of_the_next(
     assert len(services.pictures(again)) == 1
 
 
+async def test_an_estimate_is_what_it_says_itself_its_queue_included(
+    other: ServerProcess,
+) -> None:
+    async with peer(url_of(other)) as provider:
+        await services.drawn(provider, **SMALL)
+        request = await services.resolved(provider, **SMALL)
+        free = (await provider.estimate(request)).seconds
+        waiting = [
+            other.submit(prompt="in front", width=256, height=256, num_inference_steps=150)
+            for _ in range(2)
+        ]
+        behind = (await provider.estimate(request)).seconds
+        for job in waiting:
+            other.client.delete(f"/api/v1/jobs/{job['id']}").raise_for_status()
+    assert free is not None
+    assert behind is not None
+    assert behind > 2 * free
+
+
 async def test_check_tells_what_there_is_and_fails_on_a_wrong_key(other: ServerProcess) -> None:
     async with peer(url_of(other)) as provider:
         found = await provider.check()

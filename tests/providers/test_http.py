@@ -15,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.domain.errors import (
+    InvalidRequestError,
     ProviderAnswerError,
     ProviderError,
     ProviderRateLimitedError,
     ProviderRequestError,
     ProviderUnreachableError,
 )
+from server.net.fetch import SafeFetcher
+from server.providers.factory import make_provider
 from server.providers.http import Call, Service, make_client, pause_before_retry
 from server.providers.trouble import cleaned, error_of, kind_of, retry_after, words_of
 from server.providers.urls import with_version
@@ -121,7 +124,7 @@ async def test_silence_ends_at_the_deadline_and_may_have_been_billed() -> None:
 async def test_a_service_that_trickles_gains_no_time() -> None:
     async def trickle(_: services.Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        for _ in range(100):
+        for _i in range(100):
             writer.write(b" ")
             await writer.drain()
             await asyncio.sleep(0.05)
@@ -304,3 +307,33 @@ def test_the_words_of_an_error_are_found_in_every_usual_shape(body: bytes, words
 )
 def test_the_apis_version_stands_once_at_the_end_of_an_address(typed: str, meant: str) -> None:
     assert with_version(typed, "/v1") == meant
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[::1", "http://box:99999", "http://b\u2028ox:x/", f"http://{'a' * 70}.b"]
+)
+def test_an_address_that_is_none_is_told_before_anything_is_asked(address: str) -> None:
+    with pytest.raises(InvalidRequestError, match="no address of a service"):
+        Service(
+            httpx2.AsyncClient(),
+            "Far",
+            address,
+            headers={},
+            key=None,
+            understand=lambda _: ProviderError("x"),
+        )
+
+
+@pytest.mark.parametrize("key", ["sk-\u2013dash", "sk-line\nbreak", "\0"])
+async def test_a_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(key: str) -> None:
+    async with services.service(saying({})) as fake, make_client() as client:
+        far = make_provider(
+            services.connection("openai", "gpt-image-2", fake.url),
+            key=key,
+            client=client,
+            fetch=SafeFetcher().get,
+            load_source=services.load_source,
+        )
+        with pytest.raises(ProviderError) as caught:
+            await far.check()
+    assert key not in str(caught.value)

@@ -221,3 +221,23 @@ async def test_a_job_that_ends_every_worker_moves_on(tmp_path: Path, scribble_mo
         job = await house.draw()
         assert job.images[0].served_by == "atelier"
         assert job.tried[0].code == WorkerDiedError.code
+
+
+async def test_time_passes_on_a_busy_server_too(tmp_path: Path, scribble_models: Path) -> None:
+    painter = Painter("atelier")
+    async with open_house(tmp_path / "data", scribble_models, painter) as house:
+        await house.chains.put(MODEL, ["atelier"])
+        house.easel.is_ready = False
+        job = await house.submit()
+        house.seconds_ahead += WORKER_PATIENCE_SECONDS + 1
+
+        async def never_quiet() -> None:
+            while True:
+                house.dispatcher.wake()
+                await asyncio.sleep(0.01)
+
+        noise = asyncio.create_task(never_quiet())
+        try:
+            assert (await house.end(job.id)).images[0].served_by == "atelier"
+        finally:
+            noise.cancel()

@@ -104,6 +104,14 @@ def test_a_damaged_file_is_said_to_be_damaged_and_stays_as_it_is(tmp_path: Path)
     assert (tmp_path / "master-key").read_text() == "short\n"
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "master-key").mkdir()
+    keys = MasterKeys(tmp_path)
+    for use in (keys.first, lambda: keys.find("0123456789abcdef")):
+        with pytest.raises(MasterKeyError, match="cannot be read"):
+            use()
+
+
 def test_given_keys_count_instead_of_the_file(tmp_path: Path) -> None:
     old, new = SecretStr("o" * 32), SecretStr("n" * 32)
     used = MasterKeys(tmp_path, [old]).first()
