@@ -101,7 +101,7 @@ class Usage:
         if found is None:
             return None
         name, price = found
-        return Comparison(price=price, basis=f"the price list of '{name}'")
+        return Comparison(price=price, basis=f"the lowest price of '{name}'")
 
     def _line(self, row: UsageRow, names: dict[str, str], compared: Comparison | None) -> UsageLine:
         is_known = row.pictures > row.unpriced_pictures
