@@ -111,7 +111,7 @@ async def test_what_was_saved_is_what_local_pictures_would_have_cost_elsewhere(
     compared = await Usage(store, Tariff(), lambda: NOW, cheapest).report(ANA)
     assert compared.totals[0].saved == micros(30 - 100)
     assert compared.compared_with is not None
-    assert compared.compared_with.basis == "the price list of 'far-away'"
+    assert compared.compared_with.basis == "the lowest price of 'far-away'"
 
 
 async def test_a_report_may_count_in_credits(store: Store) -> None:
