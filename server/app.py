@@ -27,6 +27,7 @@ from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.budgets import Budgets
 from server.services.calls import Calls
 from server.services.chains import Chains
 from server.services.circuits import Circuits
@@ -49,6 +50,7 @@ from server.services.services import Services
 from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.uploads import Uploads
+from server.services.usage import Usage
 from server.services.workers import Workers
 from server.settings import Settings, admin_token
 from server.store.lock import server_lock
@@ -148,10 +150,13 @@ class _House:
             store, self.adapter_files, now, max_bytes=settings.max_adapter_mib * 2**20
         )
         self.active = ActiveJobs()
-        self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
+        self.runner = Runner(
+            store, self.active, self.rates, self.new_id, now, self.epoch, settings.tariff
+        )
         self.workers = [self._worker(device) for device in self.devices]
         self.provider_maker = ProviderMaker(self.sources)
         self.remotes = Remotes(store, self.provider_maker)
+        self.budgets = Budgets(settings.tariff, self.rates, self.remotes)
         self.lanes = Lanes(self.remotes, Rates(), time.monotonic, now)
         self.record = Record(store, self.runner, now)
         self.calls = Calls(store, self.runner, self.record, self.lanes, time.monotonic)
@@ -205,7 +210,8 @@ class _House:
             connections=Connections(store, self.remotes, self.registry.has, self.new_id, self.now),
             chains=self.chains,
             circuits=Circuits(store, self.lanes, self.remotes),
-            keys=Keys(store, admin_token(settings), self.new_id, self.now),
+            keys=self._keys(),
+            usage=Usage(store, settings.tariff, self.now, self.budgets.cheapest),
             models=self.models,
             workers=self.seen,
             residency=self.residency,
@@ -228,7 +234,12 @@ class _House:
             self.now,
             max_jobs=self.settings.max_queued_jobs,
             max_jobs_per_owner=self.settings.max_queued_jobs_per_owner,
+            budgets=self.budgets,
         )
+
+    def _keys(self) -> Keys:
+        token, currency = admin_token(self.settings), self.settings.currency
+        return Keys(self.store, token, self.new_id, self.now, currency=currency)
 
     def _uploads(self) -> Uploads:
         return Uploads(

@@ -20,6 +20,7 @@ from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.tally import Tally
 from server.services.uploads import Uploads
+from server.services.usage import Usage
 from server.services.workers import Workers
 
 
@@ -37,6 +38,7 @@ class Services:
     circuits: Circuits
     connections: Connections
     keys: Keys
+    usage: Usage
     models: Models
     workers: Workers
     residency: Residency

@@ -15,11 +15,13 @@ from server.domain.connections import Connection
 from server.domain.images import ImageRequest
 from server.domain.keys import Caller, Scope
 from server.domain.rates import Rates
+from server.domain.tariff import Tariff
 from server.providers.remote import RemoteProvider
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.budgets import Budgets
 from server.services.calls import Calls
 from server.services.chains import Chains
 from server.services.dispatcher import Dispatcher
@@ -39,19 +41,30 @@ from tests.store.values import NOW, new_id
 
 ANA = Caller(key_id="key", owner="ana", scopes=frozenset({Scope.GENERATE}))
 MODEL = "scribble-xl"
+NOT_PRICED = Tariff()
 MASTER_KEY = SecretStr("a-master-key-for-tests-0123456789abcdef")
 
 
 class House:
     """One server without its HTTP, as `open_house` builds it."""
 
-    def __init__(self, store: Store, folder: Path, models_dir: Path, *painters: Painter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        models_dir: Path,
+        *painters: Painter,
+        tariff: Tariff = NOT_PRICED,
+    ) -> None:
         self.store, self.easel = store, Easel()
         self._painters = {painter.connection.name: painter for painter in painters}
         self.remotes, self.active, self.rates = Remotes(store, self._make), ActiveJobs(), Rates()
         self.seconds_ahead = 0.0  # of the real clock
         self.epoch = new_id()
-        self.runner = Runner(store, self.active, self.rates, new_id, lambda: NOW, self.epoch)
+        self.budgets = Budgets(tariff, self.rates, self.remotes)
+        self.runner = Runner(
+            store, self.active, self.rates, new_id, lambda: NOW, self.epoch, tariff
+        )
         self.lanes = Lanes(self.remotes, Rates(), self._clock, lambda: NOW)
         self.record = Record(store, self.runner, lambda: NOW)
         self.calls = Calls(store, self.runner, self.record, self.lanes, self._clock)
@@ -110,12 +123,13 @@ class House:
             lambda: NOW,
             max_jobs=100,
             max_jobs_per_owner=100,
+            budgets=self.budgets,
         )
 
-    async def submit(self, **request: Any) -> JobView:
+    async def submit(self, caller: Caller = ANA, **request: Any) -> JobView:
         """Ask for a picture."""
         asked = {"prompt": "a fox", "model": MODEL, "width": 64, "height": 64, "seed": 7}
-        return await self.generation.submit(ImageRequest.model_validate(asked | request), ANA)
+        return await self.generation.submit(ImageRequest.model_validate(asked | request), caller)
 
     async def draw(self, **request: Any) -> JobView:
         """Ask for pictures and return the ended job as it is kept."""
@@ -129,14 +143,16 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, models_dir: Path, *painters: Painter) -> AsyncIterator[House]:
+async def open_house(
+    folder: Path, models_dir: Path, *painters: Painter, tariff: Tariff = NOT_PRICED
+) -> AsyncIterator[House]:
     """Build a house on the database in `folder`, take up its jobs, and start it."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     database = f"sqlite:///{folder / 'greenroom.db'}"
     store = await Store.open(
         database, str(folder / "blobs"), master_keys=MasterKeys(folder, [MASTER_KEY])
     )
-    house = House(store, folder, models_dir, *painters)
+    house = House(store, folder, models_dir, *painters, tariff=tariff)
     try:
         await house.open()
         yield house
