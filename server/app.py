@@ -169,6 +169,7 @@ class _House:
             self.record,
             self.lanes,
             self.rates,
+            loans=lambda: self.lender.loans,
         )
         self.chains = Chains(store, self.registry)
         self.seen = Workers(self.workers, self.dispatcher, self.lender)

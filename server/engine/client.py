@@ -138,6 +138,11 @@ class EngineWorker:
         """What is in the worker's memory, as it said last; None: there is no process."""
         return None if self._session is None else self._session.memory
 
+    @property
+    def held_models(self) -> tuple[str, ...]:
+        """Ids of models whose pictures wait for memory that was lent."""
+        return () if self._session is None else self._session.memory.held
+
     async def preload(self, model_id: str) -> None:
         """Load a model before anybody draws with it.
 

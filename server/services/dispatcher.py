@@ -15,6 +15,7 @@ import structlog
 
 from server.domain.errors import AppError, GenerationFailedError, WorkerDiedError
 from server.domain.jobs import Job, JobState
+from server.domain.lending import Loan
 from server.domain.rates import Rates
 from server.domain.routes import MemberKind, Outcome
 from server.services.active import ActiveJob, ActiveJobs
@@ -47,6 +48,7 @@ class Dispatcher:
         lanes: the connections' queues.
         rates: how fast workers are.
         clock: seconds that never jump.
+        loans: what trainings hold of the devices' memory.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Dispatcher:
         lanes: Lanes,
         rates: Rates,
         clock: Callable[[], float] = time.monotonic,
+        loans: Callable[[], Sequence[Loan]] = lambda: (),
     ) -> None:
         self._active = active
         self._runner = runner
@@ -73,7 +76,7 @@ class Dispatcher:
         self._drew_at = clock()  # when a worker could last draw
         self._ticked_at = clock()
         self._moves = Moves(self._local.queue, lanes, record, runner, self._changed)
-        self._forecaster = Forecaster(self._local, active, rates, lanes)
+        self._forecaster = Forecaster(self._local, active, rates, lanes, loans)
 
     def start(self) -> None:
         """Begin handing out work."""

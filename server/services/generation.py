@@ -212,6 +212,7 @@ class Generation:
             place=outlook.place,
             step=active.step,
             eta_seconds=outlook.eta_seconds,
+            waiting_for=outlook.waiting_for,
         )
 
     def _job(self, request: ImageRequest, plan: Plan, caller: Caller) -> Job:

@@ -56,6 +56,8 @@ class ImageView(Frozen):
 class JobView(Frozen):
     """A job with its present: place 1 is next, None once it runs; eta_seconds until it ends.
 
+    `waiting_for` says what must end before it can begin, such as a training that holds the memory.
+
     `route` is who may draw it, in order, and why others may not; `tried` what came of asking.
     `cost` is of its pictures so far; null where one of them has none. `credits` is the same for
     people, where this server counts in credits.
@@ -70,6 +72,7 @@ class JobView(Frozen):
     step: int
     total_steps: int
     eta_seconds: float | None
+    waiting_for: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -220,6 +223,7 @@ def job_view(
     place: int | None = None,
     step: int | None = None,
     eta_seconds: float | None = None,
+    waiting_for: str | None = None,
 ) -> JobView:
     """Return `job` with what only memory knows: place, step, time left.
 
@@ -231,6 +235,7 @@ def job_view(
         place: 1 for the next one.
         step: denoising steps done over all pictures; None: those of finished pictures.
         eta_seconds: seconds until the job ends.
+        waiting_for: what must end before it can begin.
     """
     per_image = denoising_steps(job.resolved)
     cost = _cost(job, images)
@@ -240,6 +245,7 @@ def job_view(
         step=len(images) * per_image if step is None else step,
         total_steps=job.resolved.num_images * per_image,
         eta_seconds=eta_seconds,
+        waiting_for=waiting_for,
         images=tuple(map(image_view, images)),
         cost=cost,
         credits=tariff.credits(cost, max(1, len(images))),

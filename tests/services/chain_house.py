@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from server.domain.connections import Connection
 from server.domain.images import ImageRequest
 from server.domain.keys import Caller, Scope
+from server.domain.lending import Loan
 from server.domain.rates import Rates
 from server.domain.tariff import Tariff
 from server.providers.remote import RemoteProvider
@@ -60,6 +61,7 @@ class House:
         self._painters = {painter.connection.name: painter for painter in painters}
         self.remotes, self.active, self.rates = Remotes(store, self._make), ActiveJobs(), Rates()
         self.seconds_ahead = 0.0  # of the real clock
+        self.loans: tuple[Loan, ...] = ()
         self.epoch = new_id()
         self.budgets = Budgets(tariff, self.rates, self.remotes)
         self.runner = Runner(
@@ -79,6 +81,7 @@ class House:
             self.lanes,
             self.rates,
             self._clock,
+            lambda: self.loans,
         )
         self.generation = self._generation(folder)
 

@@ -94,6 +94,7 @@ class Easel(Member):
     id = "local-cpu"
     device = "cpu"
     loaded_models: tuple[str, ...] = ()
+    held_models: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
