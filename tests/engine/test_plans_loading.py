@@ -10,7 +10,7 @@ from server.domain.images import Profile
 from server.domain.models import EngineModel, Family
 from server.domain.plans import RESIDENT, Plan
 from server.engine.drawing import engine_of, recipe_of
-from server.engine.families.base import FamilyPipeline, Pictures, Trajectory
+from server.engine.families.base import Pictures, Trajectory
 from server.engine.loading import load
 from server.engine.messages import Draw
 from server.engine.plans.possible import why_not
@@ -25,13 +25,9 @@ ON_A_CARD = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 MODELS = ("tiny", "tiny-flux")
 
 
-def loaded(model: EngineModel, plan: Plan, device: torch.device = CPU) -> FamilyPipeline:
-    return load(model, device, plan)
-
-
 @torch.inference_mode()
 def drawn(model: EngineModel, plan: Plan, device: torch.device = CPU, **values: Any) -> Trajectory:
-    family = loaded(model, plan, device)
+    family = load(model, device, plan)
     asked = request(**values)
     row = family.prepare(asked, family.encode(asked), 0, Pictures(), plan=plan)
     finish(family, [row])
@@ -51,7 +47,7 @@ def test_int8_weights_draw_nearly_the_picture_of_full_ones(
 def test_only_the_large_layers_of_the_blocks_become_int8(
     models: dict[str, EngineModel], name: str
 ) -> None:
-    network = _network(loaded(models[name], INT8))
+    network = _network(load(models[name], CPU, INT8))
     paths = {path: layer for path, layer in network.named_modules() if is_quantised(layer, path)}
     assert len(paths) >= 8
     for layer in paths.values():
@@ -136,7 +132,7 @@ def test_a_network_streamed_to_a_card_draws_the_same_picture(
     models: dict[str, EngineModel], name: str
 ) -> None:
     exact = drawn(models[name], RESIDENT, CUDA).latents.float()
-    streamed = loaded(models[name], STREAMED, CUDA)
+    streamed = load(models[name], CUDA, STREAMED)
     assert next(_network(streamed).parameters()).device == CPU
     assert difference(drawn(models[name], STREAMED, CUDA).latents.float(), exact) < 1e-4
 
