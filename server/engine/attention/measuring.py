@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from server.engine.attention.kernels import Kernel, usual
 
 log = logging.getLogger(__name__)
 
-_TIMES = 3  # the least of them counts
+_ROUNDS = 7  # the least time counts
 _LOOKED_AT = 64  # queries that are compared with the exact result
 # Root mean square difference from the result in fp32, in parts of it.
 _TOLERANCE: Mapping[torch.dtype, float] = {torch.float32: 1e-4}
@@ -46,26 +47,37 @@ class Recorder:
 
 
 def seconds_of(
-    kernel: Kernel, shapes: Mapping[Shape, int], device: torch.device, dtype: torch.dtype
-) -> float | None:
-    """Return the seconds that `kernel` takes for all of `shapes`, so many times each.
+    kernels: Mapping[str, Kernel],
+    shapes: Mapping[Shape, int],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, float]:
+    """Return the seconds that each kernel takes for all of `shapes`, so many times each.
 
-    None: it cannot compute one of them here, or computes something else.
+    Kernels take turns, so that other work on the machine falls on all alike. One that cannot
+    compute a shape here, or computes something else, is left out.
     """
-    total = 0.0
+    totals = dict.fromkeys(kernels, 0.0)
     for shape, count in shapes.items():
         tensors = _tensors(shape, device, dtype)
-        try:
-            is_right = _is_right(kernel(*tensors), *tensors)
-        # A kernel that was built for another card, another torch or other shapes says so in many
-        # ways. Whatever it is, this kernel is not used.
-        except (RuntimeError, NotImplementedError, ValueError, TypeError, ImportError) as error:
-            log.info("an attention kernel does not run here: %s", str(error).splitlines()[:1])
-            return None
-        if not is_right:
-            return None
-        total += count * min(_seconds(kernel, tensors, device) for _ in range(_TIMES))
-    return total
+        totals = {name: total for name, total in totals.items() if _works(kernels[name], tensors)}
+        least = dict.fromkeys(totals, math.inf)
+        for _ in range(_ROUNDS):
+            for name in totals:
+                least[name] = min(least[name], _seconds(kernels[name], tensors, device))
+        for name in totals:
+            totals[name] += count * least[name]
+    return totals
+
+
+def _works(kernel: Kernel, tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> bool:
+    try:
+        return _is_right(kernel(*tensors), *tensors)
+    # A kernel that was built for another card, another torch or other shapes says so in many
+    # ways. Whatever it is, this kernel is not used.
+    except (RuntimeError, NotImplementedError, ValueError, TypeError, ImportError) as error:
+        log.info("an attention kernel does not run here: %s", str(error).splitlines()[:1])
+        return False
 
 
 def _tensors(

@@ -74,11 +74,7 @@ class Attention:
         return self._chosen.get(where)
 
     def _measure(self, where: str, seen: Recorder, forward: float, dtype: torch.dtype) -> None:
-        seconds = {
-            name: taken
-            for name, kernel in self._kernels.items()
-            if (taken := seconds_of(kernel, seen.shapes, self._device, dtype)) is not None
-        }
+        seconds = seconds_of(self._kernels, seen.shapes, self._device, dtype)
         if USUAL not in seconds:  # too little memory just now: another forward will tell
             return
         measured = Measured(where, self._tried, seconds, forward)
