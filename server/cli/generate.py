@@ -95,6 +95,12 @@ def generate(
     negative_target_size: Annotated[
         str | None, typer.Option(help="HEIGHT,WIDTH to guide away from.")
     ] = None,
+    fallback: Annotated[
+        str | None,
+        typer.Option(
+            help="Who else of the server's chain may draw if the model cannot: never, local or any."
+        ),
+    ] = None,
     file_format: Annotated[
         str | None,
         typer.Option("--format", help="png, webp or jpeg; else as the file's name says."),
@@ -136,6 +142,7 @@ def generate(
         "outpaint": sides("--outpaint", outpaint),
         "adapters": [typed_adapter("--adapter", each) for each in adapter] if adapter else None,
         "options": named_values("--option", option) if option else None,
+        "fallback": fallback,
         "clip_skip": clip_skip,
         "guidance_rescale": guidance_rescale,
         "original_size": pair("--original-size", original_size),

@@ -16,7 +16,7 @@ import pytest
 from tests.serving import TOKEN, ServerProcess
 
 pytestmark = pytest.mark.slow
-SLOW = {"width": 128, "height": 128, "num_inference_steps": 60}
+SLOW: dict[str, Any] = {"width": 128, "height": 128, "num_inference_steps": 60}
 DEATHS = 3  # of workers over one job, until it moves on
 
 
