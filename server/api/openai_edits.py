@@ -20,8 +20,9 @@ from server.services.views import ModelView
 async def edit_request(edits: Edits, services: Services, caller: Caller) -> ImageRequest:
     """Return the job that `edits` asks for; its pictures are kept as uploads.
 
-    A model that takes references looks at all images. Any other starts from one and draws anew
-    what the mask, or without one the image itself, leaves fully transparent.
+    A model that takes references alone looks at all images. Any other starts from the first and
+    draws anew what the mask, or without one the image itself, leaves fully transparent; remote
+    models may take references beside it.
 
     Raises:
         RequestRefusedError, InvalidRequestError: what cannot be honoured, before a picture is read.
@@ -32,14 +33,18 @@ async def edit_request(edits: Edits, services: Services, caller: Caller) -> Imag
     _check(edits, model)
     wanted = image_request(edits.form, model)
     desk = _Desk(services, caller)
-    if _takes_references(model):
-        ids = [await desk.kept(given) for given in edits.images]
-        return wanted.model_copy(update={"references": tuple(ids)})
-    return wanted.model_copy(update=await desk.start(edits.images[0], edits.mask))
+    start: dict[str, str] = {}
+    looked_at = edits.images
+    if _starts_from_one(model):
+        start = await desk.start(edits.images[0], edits.mask)
+        looked_at = edits.images[1:]
+    ids = [await desk.kept(given) for given in looked_at]
+    return wanted.model_copy(update={**start, "references": tuple(ids)})
 
 
-def _takes_references(model: ModelView) -> bool:
-    return model.parameter("references") is not None
+def _starts_from_one(model: ModelView) -> bool:
+    """Return whether the first image is what is changed, and no reference like the others."""
+    return model.parameter("references") is None or model.parameter("image") is not None
 
 
 def _check(edits: Edits, model: ModelView) -> None:
@@ -47,10 +52,10 @@ def _check(edits: Edits, model: ModelView) -> None:
     given = len(edits.images)
     declared = model.parameter("references")
     if declared is not None:
-        most = int(declared.maximum or 1)
+        most = int(declared.maximum or 1) + _starts_from_one(model)
         if given > most:
             _refuse(f"takes at most {most} images; {given} were given", model, "image")
-        if edits.mask is not None:
+        if edits.mask is not None and not _starts_from_one(model):
             _refuse("edits by what the prompt says and takes no mask", model, "mask")
         return
     if given > 1:

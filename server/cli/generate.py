@@ -101,6 +101,12 @@ def generate(
     negative_target_size: Annotated[
         str | None, typer.Option(help="HEIGHT,WIDTH to guide away from.")
     ] = None,
+    fallback: Annotated[
+        str | None,
+        typer.Option(
+            help="Who else of the server's chain may draw if the model cannot: never, local or any."
+        ),
+    ] = None,
     file_format: Annotated[
         str | None,
         typer.Option("--format", help="png, webp or jpeg; else as the file's name says."),
@@ -143,6 +149,7 @@ def generate(
         "adapters": [typed_adapter("--adapter", each) for each in adapter] if adapter else None,
         "profile": profile,
         "options": named_values("--option", option) if option else None,
+        "fallback": fallback,
         "clip_skip": clip_skip,
         "guidance_rescale": guidance_rescale,
         "original_size": pair("--original-size", original_size),

@@ -124,7 +124,8 @@ def refusal(connection: Connection, info: ModelInfo, request: ResolvedRequest) -
     declared = {p.name for p in info.parameters}
     options = {p.name for p in info.remote.options} if info.remote else set()
     for name in OPTIONAL_PARAMETERS:
-        if getattr(request, name) not in (None, ()) and name not in declared:
+        nothing = (None, (), ResolvedRequest.model_fields[name].default)
+        if getattr(request, name) not in nothing and name not in declared:
             return Refusal(name, f"model '{info.id}' does not take {name}")
     for name in request.options:
         if name not in options:

@@ -125,6 +125,7 @@ class Maker:
         sources = self.sources
         return Recipe.model_validate(
             {
+                "profile": "exact",  # where nothing else can be asked for
                 **asked,
                 "fingerprint": None,
                 "seed": self.request.seed + index,
@@ -133,7 +134,6 @@ class Maker:
                 "image": _sha256(sources.image),
                 "mask": _sha256(sources.mask),
                 "references": tuple(map(_sha256, sources.references)),
-                "profile": "exact",
                 "engine": None,
                 "remote": RemoteEngine(
                     provider=self.kind,

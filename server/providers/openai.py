@@ -14,6 +14,7 @@ from server.domain.connections import Check, Connection, ProviderKind, RemoteMod
 from server.domain.errors import (
     AppError,
     ProviderAnswerError,
+    ProviderError,
     ProviderModelGoneError,
 )
 from server.domain.events import Event, Picture, Preview, Started
@@ -26,6 +27,7 @@ from server.providers.declared import estimate, price_of_one, refusal
 from server.providers.finishing import (
     MAX_PICTURE_BYTES,
     Maker,
+    Sources,
     from_base64,
     load_sources,
     preview,
@@ -130,10 +132,33 @@ class OpenAIProvider:
         self, request: ResolvedRequest, first: int, count: int
     ) -> AsyncGenerator[Event, None]:
         sources = await load_sources(request, self._load_source)
+        call = await self._call(request, sources, first, count)
+        seeded = self._info.remote is not None and self._info.remote.max_seed is not None
+        maker = Maker(request, sources, ProviderKind.OPENAI, self._connection.model, seeded=seeded)
+        for index in range(first, first + count):
+            yield Started(index, 1)
+        started = time.monotonic()
+        async with aclosing(self._answers(call, request)) as answers:
+            async for one in answers:
+                if isinstance(one, Drawn):
+                    seconds = time.monotonic() - started
+                    async for picture in self._pictures(one, maker, first, count, seconds):
+                        yield picture
+                    return
+                small = await preview(one.b64)
+                if small is not None:
+                    yield Preview(first, small)
+        raise ProviderAnswerError(
+            f"{self._name} ended its stream without a picture", may_have_billed=True
+        )
+
+    async def _call(
+        self, request: ResolvedRequest, sources: Sources, first: int, count: int
+    ) -> Call:
         body = await asyncio.to_thread(
             body_of, request, self._info, sources, first=first, count=count
         )
-        call = Call(
+        return Call(
             "POST",
             body.path,
             body=body.json,
@@ -142,34 +167,14 @@ class OpenAIProvider:
             seconds=self._seconds,
             draws=True,
         )
-        seeded = self._info.remote is not None and self._info.remote.max_seed is not None
-        maker = Maker(request, sources, ProviderKind.OPENAI, self._connection.model, seeded=seeded)
-        for index in range(first, first + count):
-            yield Started(index, 1)
-        started = time.monotonic()
-        answers = self._streamed(call) if is_streamed(request) else self._whole(call)
-        drawn: Drawn | None = None
-        async with aclosing(answers) as found:
-            async for one in found:
-                if isinstance(one, Drawn):
-                    drawn = one
-                    break
-                small = await preview(one.b64)
-                if small is not None:
-                    yield Preview(first, small)
-        if drawn is None:
-            raise ProviderAnswerError(
-                f"{self._name} ended its stream without a picture", may_have_billed=True
-            )
-        seconds = time.monotonic() - started
-        async for picture in self._pictures(drawn, maker, first, count, seconds):
-            yield picture
 
-    async def _whole(self, call: Call) -> AsyncGenerator[Drawn | Partial, None]:
-        answer = await self._service.send(call)
-        yield await asyncio.to_thread(images_of, answer.body, self._name)
-
-    async def _streamed(self, call: Call) -> AsyncGenerator[Drawn | Partial, None]:
+    async def _answers(
+        self, call: Call, request: ResolvedRequest
+    ) -> AsyncGenerator[Drawn | Partial, None]:
+        if not is_streamed(request):
+            answer = await self._service.send(call)
+            yield await asyncio.to_thread(images_of, answer.body, self._name)
+            return
         async with aclosing(self._service.events(call)) as events:
             async for event in events:
                 if isinstance(event, Answer):  # it knows no streams and answered as ever
@@ -182,24 +187,35 @@ class OpenAIProvider:
     async def _pictures(
         self, drawn: Drawn, maker: Maker, first: int, count: int, seconds: float
     ) -> AsyncGenerator[Picture, None]:
-        """Yield what came; more than was asked for is left.
+        """Yield what came and can be read; more than was asked for is left.
 
         Raises:
-            ProviderAnswerError: fewer came, or one cannot be read.
+            ProviderAnswerError: fewer came, or one cannot be read; after all others.
         """
         came = min(count, len(drawn.b64))
         self._pace.learn(seconds / came)
+        problem: ProviderError | None = None
         for index in range(came):
-            b64, url = drawn.b64[index], drawn.urls[index]
-            data = await (
-                self._fetched(url or "") if b64 is None else asyncio.to_thread(from_base64, b64)
-            )
             cost = self._cost(drawn, maker.request, index, came)
-            yield await maker.picture(first + index, data, seconds=seconds, cost=cost)
+            try:
+                data = await self._data(drawn, index)
+                picture = await maker.picture(first + index, data, seconds=seconds, cost=cost)
+            except ProviderError as error:
+                problem = problem or error  # the others are drawn and billed all the same
+            else:
+                yield picture
+        if problem is not None:
+            raise problem
         if came < count:
             raise ProviderAnswerError(
                 f"{self._name} sent {came} of {count} pictures", may_have_billed=True
             )
+
+    async def _data(self, drawn: Drawn, index: int) -> bytes:
+        b64 = drawn.b64[index]
+        if b64 is None:
+            return await self._fetched(drawn.urls[index] or "")
+        return await asyncio.to_thread(from_base64, b64)
 
     def _cost(self, drawn: Drawn, request: ResolvedRequest, index: int, came: int) -> Money | None:
         """Return picture `index`'s part of what the call cost; the parts add up exactly."""

@@ -255,7 +255,10 @@ class Connections:
         return self._view(connection)
 
     def _view(self, connection: Connection) -> ConnectionView:
-        return connection_view(connection, self._remotes.reason(connection))
+        reason = self._remotes.reason(connection)
+        if self._is_model(connection.name):  # added later, past this server
+            reason = "a model has this name, and is drawn with instead; rename the connection"
+        return connection_view(connection, reason)
 
     async def _check(self, connection: Connection, key: SecretStr | None) -> None:
         if self._is_model(connection.name):

@@ -122,6 +122,7 @@ def test_a_picture_to_start_from_is_part_of_the_recipe(
         (("--shape", "wide"), "--shape"),
         (("--style", "oil-on-toast"), "oil-on-toast"),
         (("--width", "1001", "--height", "1000"), "--width"),
+        (("--fallback", "sometimes"), "--fallback"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line_and_code_2(

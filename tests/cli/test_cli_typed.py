@@ -1,7 +1,7 @@
 import pytest
 
 from server.cli.console import CommandError
-from server.cli.typed import pair, sides
+from server.cli.typed import named_values, pair, sides
 
 
 def test_sides_and_pairs_are_read_as_they_are_typed() -> None:
@@ -21,3 +21,15 @@ def test_a_side_that_is_none_names_the_option_and_the_form(text: str) -> None:
 def test_a_pair_that_is_none_names_the_option_and_the_form(text: str) -> None:
     with pytest.raises(CommandError, match=r"--target-size: .*write 1024,768"):
         pair("--target-size", text)
+
+
+def test_options_are_read_as_numbers_where_they_are_some() -> None:
+    typed = ["quality=high", "steps=4", "temperature=0.5", "note=a=b"]
+    read = {"quality": "high", "steps": 4, "temperature": 0.5, "note": "a=b"}
+    assert named_values("--option", typed) == read
+
+
+@pytest.mark.parametrize("typed", ["quality", "=high", "quality="])
+def test_an_option_without_name_or_value_is_refused(typed: str) -> None:
+    with pytest.raises(CommandError, match="write quality=high"):
+        named_values("--option", [typed])

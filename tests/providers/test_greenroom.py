@@ -28,8 +28,10 @@ from server.domain.resolve import resolve
 from server.net.fetch import SafeFetcher
 from server.pictures.recipe_file import read_recipe
 from server.providers.factory import make_provider
+from server.providers.greenroom import GreenroomProvider
 from server.providers.http import make_client
 from server.providers.remote import RemoteProvider
+from tests.engine.adapters import made
 from tests.providers import services
 from tests.serving import TOKEN, ServerProcess, free_port
 
@@ -124,6 +126,31 @@ async def test_pictures_are_brought_once_and_drawn_from(other: ServerProcess) ->
             assert found.recipe.image is not None
             assert found.recipe.mask is not None
     assert uploads() == before + 2
+
+
+async def test_its_adapters_are_listed_and_drawn_with_by_their_names_there(
+    other: ServerProcess, tmp_path: Path
+) -> None:
+    from server.engine import tiny
+
+    weights = made.adapter({"unet": tiny.make_sdxl().unet}, 1, wanted=made.attention, size=0.3)
+    file = made.written(made.peft(weights), tmp_path).read_bytes()
+    brought = other.client.post("/api/v1/adapters", files={"file": ("Ink.safetensors", file)})
+    assert brought.status_code == 201, brought.text
+    async with peer(url_of(other)) as provider:
+        assert isinstance(provider, GreenroomProvider)
+        [ink] = await provider.adapters()
+        assert (ink.id, ink.family) == ("ink", Family.REMOTE)
+        [info] = await provider.models()
+        asked = ImageRequest(prompt="a fox <lora:ink:0.8>", seed=7, **SMALL)
+        request = resolve(asked, info, seed=1, adapters={ink.id: ink})
+        [drawn] = services.pictures([event async for event in provider.generate(request)])
+    own = other.wait_for(other.submit(prompt="a fox <lora:ink:0.8>", seed=7, **SMALL)["id"])
+    theirs = other.client.get(own["images"][0]["url"]).content
+    other.client.delete("/api/v1/adapters/ink").raise_for_status()
+    assert difference(drawn, theirs) == 0
+    [named] = drawn.recipe.adapters
+    assert (named.id, named.weight, named.sha256) == ("ink", 0.8, ink.sha256)
 
 
 async def test_previews_come_while_it_draws(other: ServerProcess) -> None:

@@ -136,7 +136,7 @@ def test_a_damaged_picture_is_a_picture_or_an_error_of_ours(damage: bytes, where
 def test_another_greenrooms_stream_may_hold_anything(body: bytes) -> None:
     async def all_events() -> list[Event]:
         job = services.saying({"id": "1" * 26, "state": "queued"})
-        model = services.saying(_MODEL)
+        model = services.saying(MODEL)
         replies = (model, job, services.in_pieces(body), services.saying({}, status=404))
         async with (
             services.service(*replies) as fake,
@@ -149,7 +149,7 @@ def test_another_greenrooms_stream_may_hold_anything(body: bytes) -> None:
     assert isinstance(events[-1].error, ProviderError)
 
 
-_MODEL: dict[str, Any] = {
+MODEL: dict[str, Any] = {
     "id": "painter",
     "name": "Painter",
     "family": "sdxl",

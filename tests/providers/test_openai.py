@@ -243,9 +243,11 @@ async def test_more_pictures_than_asked_for_are_left() -> None:
 
 
 async def test_a_broken_picture_fails_alone() -> None:
-    events = await events_of(saying(images(picture(), b"no picture")), num_images=2)
-    assert [one.index for one in pictures(events)] == [0]
+    reply = saying(images(picture(), b"no picture", picture()))
+    events = await events_of(reply, num_images=3)
+    assert [one.index for one in pictures(events)] == [0, 2]
     [failed] = failures(events)
+    assert failed.index == 1
     assert isinstance(failed.error, ProviderAnswerError)
     assert failed.error.may_have_billed
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from server.domain.adapters import StoredAdapter
 from server.domain.connections import Check, Connection, ProviderKind
 from server.domain.errors import AppError, WorkerDiedError
 from server.domain.events import Event, Failed, Picture, Progress, Started
@@ -20,6 +21,7 @@ from server.domain.models import (
     Family,
     ModelInfo,
     ParameterInfo,
+    ParameterType,
     Price,
     RemoteTerms,
     Size,
@@ -30,6 +32,8 @@ from server.domain.money import Money
 from server.domain.provider import Estimate, Refusal
 from server.providers.remote import Catalogue
 from tests.store.values import NOW, a_recipe, new_id
+
+_TYPES: dict[str, ParameterType] = {"references": "images", "adapters": "adapters"}
 
 
 def painted(request: ResolvedRequest, index: int) -> bytes:
@@ -167,6 +171,21 @@ class Painter(Member):
         return Check(models=(), balance=None, limits=(), seconds=0.0)
 
 
+class Peer(Painter):
+    """A service that has adapters of its own, as another Greenroom does."""
+
+    def __init__(self, name: str, *adapters: StoredAdapter) -> None:
+        super().__init__(name, provider=ProviderKind.GREENROOM, takes_pictures=True)
+        declared = (_parameter("adapters"),)
+        self.info = self.info.model_copy(update={"parameters": declared})
+        self._adapters = adapters
+
+    async def adapters(self) -> tuple[StoredAdapter, ...]:
+        """Return what it has, as a Greenroom's provider tells it."""
+        remote = {"family": Family.REMOTE}
+        return tuple(one.model_copy(update=remote) for one in self._adapters)
+
+
 def a_connection(name: str, **changes: Any) -> Connection:
     """Return a connection called `name`."""
     values: dict[str, Any] = {
@@ -219,10 +238,10 @@ def a_remote_model(name: str, takes: Sequence[str]) -> ModelInfo:
 def _parameter(name: str) -> ParameterInfo:
     return ParameterInfo(
         name=name,
-        type="images" if name == "references" else "image",
+        type=_TYPES.get(name, "image"),
         default=None,
         minimum=None,
-        maximum=4 if name == "references" else None,
+        maximum=4 if name in _TYPES else None,
         step=None,
         options=(),
         description="",

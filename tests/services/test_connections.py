@@ -157,6 +157,23 @@ async def test_a_name_of_a_model_is_refused(connections: Connections) -> None:
         await connections.create(wish("sdxl"))
 
 
+async def test_a_model_that_came_later_wins_and_the_connection_says_so(
+    store: Store, remotes: Remotes
+) -> None:
+    models: set[str] = set()
+    connections = Connections(
+        store, remotes, models.__contains__, IdMaker(time.time), lambda: datetime.now(UTC)
+    )
+    made = await connections.create(wish())
+    assert made.reason is None
+    models.add("nano")
+    reason = (await connections.get("nano")).reason
+    assert reason is not None
+    assert "rename the connection" in reason
+    renamed = await connections.edit(made.id, ConnectionChange(name="other"))
+    assert renamed.reason is None
+
+
 async def test_a_changed_master_key_does_not_disturb_a_running_provider(
     connections: Connections, store: Store, remotes: Remotes
 ) -> None:

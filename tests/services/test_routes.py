@@ -22,7 +22,7 @@ from server.domain.routes import MemberKind
 from server.services.views import JobView
 from tests.api.pictures import png
 from tests.services.chain_house import ANA, MODEL, House, open_house
-from tests.services.members import Painter
+from tests.services.members import Painter, Peer
 from tests.store.values import NOW, an_upload
 
 ADAPTER = StoredAdapter(
@@ -44,6 +44,8 @@ async def house(tmp_path: Path, scribble_models: Path) -> AsyncIterator[House]:
         Painter("friend", is_trusted=True),
         Painter("open", takes=("image", "strength", "references"), takes_pictures=True),
         Painter("closed", is_active=False),
+        Peer("twin", ADAPTER),
+        Peer("stranger", ADAPTER.model_copy(update={"sha256": "1" * 64})),
     )
     async with open_house(tmp_path / "data", scribble_models, *painters) as house:
         await house.chains.put(MODEL, ["paid", "friend", "open", "scribble-flux"])
@@ -115,6 +117,18 @@ async def test_a_character_has_no_twin_and_the_chain_offers_references_where_the
     assert details["open"] == (
         "'fox' has no twin on 'open'; pictures of it as references would be taken instead"
     )
+
+
+async def test_a_peer_has_the_twin_of_a_character_only_if_it_is_the_same_file(
+    house: House,
+) -> None:
+    await house.store.adapters.add(ADAPTER)
+    await house.chains.put(MODEL, ["stranger", "twin"])
+    job = await house.submit(prompt="a fox <lora:fox:0.8>")
+    assert (allowed(job), barred(job)) == ([MODEL, "twin"], {"stranger": "no-twin"})
+    resolved = job.route[2].resolved
+    assert resolved is not None
+    assert [(one.id, one.weight) for one in resolved.adapters] == [("fox", 0.8)]
 
 
 async def test_what_a_member_cannot_do_bars_it_by_name(house: House) -> None:

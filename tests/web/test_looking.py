@@ -44,6 +44,21 @@ def test_the_gallery_is_searched_by_the_words_of_the_prompt(
     expect(page.locator(".pictures button")).to_have_count(2)
 
 
+def test_a_model_that_a_service_draws_with_says_so(visitor: Visitor, server: ServerProcess) -> None:
+    body = {"name": "nano", "provider": "gemini", "model": "gemini-3.1-flash-image", "key": "AIza"}
+    made = server.client.post("/api/v1/connections", json=body).raise_for_status().json()
+    try:
+        visitor.page.reload()
+        visitor.go("Models")
+        card = visitor.page.locator("article", has_text="nano")
+        expect(card).to_contain_text("Drawn by gemini, not on this machine")
+        card.get_by_role("button", name="Draw with it").click()
+        expect(visitor.page.locator("button.model")).to_contain_text("Ready, drawn by gemini")
+    finally:
+        server.client.delete(f"/api/v1/connections/{made['id']}").raise_for_status()
+        visitor.page.reload()
+
+
 def test_the_gallery_goes_on_in_pieces(visitor: Visitor, server: ServerProcess) -> None:
     asked: dict[str, Any] = {"prompt": "a fox", "num_inference_steps": 1, "num_images": 4}
     jobs = [server.submit(**asked) for _ in range(16)]

@@ -84,6 +84,7 @@ function card(app, model) {
     status(lamp, words),
   );
   const line = [
+    model.family === "remote" ? m.models.elsewhere(model.provider) : null,
     model.demonstration ? m.models.demonstration : null,
     model.is_default ? m.models.isDefault : null,
     ...model.specialties.filter((word) => word !== "demonstration"),

@@ -83,7 +83,13 @@ export function picker(app) {
 
 /** @param {Model} model */
 const where = (model) =>
-  h("span", { class: "model-where" }, lamp("ready"), model.loaded ? m.form.loaded : m.form.ready);
+  h("span", { class: "model-where" }, lamp("ready"), readiness(model));
+
+/** A remote service is named: nobody should send it a prompt unawares. @param {Model} model */
+function readiness(model) {
+  if (model.family === "remote") return m.form.elsewhere(model.provider);
+  return model.loaded ? m.form.loaded : m.form.ready;
+}
 
 /**
  * @param {Model[]} models
