@@ -101,9 +101,7 @@ def test_a_settled_time_is_told_again_only_when_it_changes() -> None:
     st.lists(st.integers(1, 2), min_size=1, max_size=8),
     st.lists(st.floats(0.01, 10), min_size=MOST_ROWS, max_size=MOST_ROWS),
 )
-def test_equal_pictures_are_done_no_later_in_company(
-    rows: list[int], growth: list[float]
-) -> None:
+def test_equal_pictures_are_done_no_later_in_company(rows: list[int], growth: list[float]) -> None:
     rows = [rows[0]] * len(rows)
     times = {size: sum(growth[:size]) for size in range(1, MOST_ROWS + 1)}
     taken = RowCurve(times).pictures(rows)

@@ -15,12 +15,16 @@ class Stage(StrEnum):
     AUTOENCODER = "autoencoder"
     DENOISER = "denoiser"
     CRITIC = "critic"
+    FEW_STEPS = "few-steps"
     ALL = "all"
 
 
 def train(
     stage: Stage,
     state: Annotated[Path, typer.Option(help="Folder that keeps all progress")],
+    model: Annotated[
+        Path | None, typer.Option(help="Finished model that few-steps is for; absent: the state's")
+    ] = None,
 ) -> None:
     """Train a stage; killed and started again, it goes on from its last checkpoint."""
     from training.storybook.machine import fast_bfloat16, use_one_thread
@@ -35,9 +39,11 @@ def train(
             workshop.critic()
         case Stage.DENOISER:
             workshop.pipeline()
+        case Stage.FEW_STEPS:
+            workshop.few_steps(model)
         case Stage.ALL:
             workshop.critic()
-            workshop.pipeline()
+            workshop.few_steps(model)
 
 
 if __name__ == "__main__":

@@ -102,14 +102,15 @@ def _shard(
     ]
     tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
     return {
-        "moments": _moments(pixels, autoencoder, bfloat16=bfloat16),
+        "moments": encoded_moments(pixels, autoencoder, bfloat16=bfloat16),
         "tokens": tokens.view(len(seeds), recipe.captions, -1),
         "original_sizes": torch.tensor([original_size(seed, recipe.size) for seed in seeds]),
     }
 
 
 @torch.no_grad()
-def _moments(pixels: Pixels, autoencoder: Autoencoder, *, bfloat16: bool) -> torch.Tensor:
+def encoded_moments(pixels: Pixels, autoencoder: Autoencoder, *, bfloat16: bool) -> torch.Tensor:
+    """Return the means and log variances of pixels (pictures, h, w, 3), in half precision."""
     found = []
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         for start in range(0, len(pixels), 64):

@@ -16,10 +16,13 @@ from training.storybook.autoencoder import (
     psnr,
     train_autoencoder,
 )
-from training.storybook.critic import Critic, CriticRecipe, train_critic
+from training.storybook.critic import Critic
+from training.storybook.critic_training import CriticRecipe, train_critic
 from training.storybook.denoiser import DenoiserRecipe, train_denoiser
-from training.storybook.export import save_pipeline
+from training.storybook.export import save_pipeline, write_checksums
+from training.storybook.few_steps import FewStepRecipe, train_few_steps
 from training.storybook.latents import LatentRecipe, Latents, encode_pictures
+from training.storybook.lora import LORA_FILE
 from training.storybook.models import Denoiser, build_pipeline
 from training.storybook.pictures import scribbles, training_pictures
 from training.storybook.sampling import Sampling, sample, sheet
@@ -56,6 +59,7 @@ class StorybookXl:
     latents: LatentRecipe = field(default_factory=LatentRecipe)
     denoiser: DenoiserRecipe = field(default_factory=DenoiserRecipe)
     critic: CriticRecipe = field(default_factory=CriticRecipe)
+    few_steps: FewStepRecipe = field(default_factory=FewStepRecipe)
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,9 @@ class Workshop:
         if finished.exists():
             return Critic.load(finished)
         critic = train_critic(self.recipe.critic, finished.parent, bfloat16=self.bfloat16)
-        critic.save(finished)
-        return critic
+        critic.save(finished, self.recipe.critic.size)
+        write_checksums(finished)
+        return Critic.load(finished)
 
     def pipeline(self) -> Pipeline:
         """Return the finished model, written to `storybook-xl` in half precision."""
@@ -109,11 +114,20 @@ class Workshop:
         if not finished.exists():
             denoiser, tokenizer, autoencoder = self.denoiser()
             save_pipeline(build_pipeline(autoencoder, denoiser, tokenizer), finished)
-        pipeline = diffusers().StableDiffusionXLPipeline.from_pretrained(
-            finished, dtype=torch.float32
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return open_model(finished)
+
+    def few_steps(self, model: Path | None = None) -> Path:
+        """Return the file of the trained few-step adapter.
+
+        Args:
+            model: the finished model it is for; None: the one in this folder.
+        """
+        folder = self.folder / "storybook-xl-4step"
+        finished = folder / "finished" / LORA_FILE
+        if finished.exists():
+            return finished
+        pipeline = self.pipeline() if model is None else open_model(model)
+        return train_few_steps(self.recipe.few_steps, pipeline, folder, bfloat16=self.bfloat16)
 
     def _latents(self, autoencoder: Autoencoder, tokenizer: CLIPTokenizer) -> Latents:
         folder = self.folder / "latents"
@@ -129,6 +143,13 @@ class Workshop:
         folder = self.folder / "sheets"
         folder.mkdir(parents=True, exist_ok=True)
         page.save(folder / f"{step:06}.png")
+
+
+def open_model(folder: Path) -> Pipeline:
+    """Return a finished model, in full precision and without progress bars."""
+    pipeline = diffusers().StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _unit_scale(model: Autoencoder, size: int) -> float:

@@ -15,7 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from training.storybook.autoencoder import AutoencoderRecipe, psnr
-from training.storybook.critic import ATTRIBUTES, Critic, CriticRecipe
+from training.storybook.critic import ATTRIBUTES, Critic, CriticShape
+from training.storybook.critic_lessons import LessonPlan
+from training.storybook.critic_training import CriticRecipe
 from training.storybook.denoiser import DenoiserRecipe, draw_batch
 from training.storybook.export import CHECKSUMS, digest, weight_bytes, weight_files
 from training.storybook.latents import (
@@ -48,7 +50,14 @@ RECIPE = StorybookXl(
     DenoiserRecipe(
         DenoiserShape((16, 16, 32), (1, 1, 2), 8, (16, 32), 2, 8), SHORT, batch_size=8, size=32
     ),
-    CriticRecipe((8, 16, 16, 16), SHORT, pictures=24, batch_size=8, size=32),
+    CriticRecipe(
+        CriticShape((8, 16, 16, 16)),
+        LessonPlan(2, 1, 2, creatures=4, creature_pictures=3),
+        SHORT,
+        characters=6,
+        views=2,
+        size=32,
+    ),
 )
 
 
