@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +27,8 @@ from training.storybook.teaching import (
     NEWCOMERS,
     SCENE_SEED,
     Newcomer,
-    TeachingRecipe,
     named_caption,
     own_pictures,
-    teach,
     unseen_scenes_of,
 )
 from training.storybook.teaching_scores import (
@@ -41,7 +38,7 @@ from training.storybook.teaching_scores import (
     others_kept,
     scene_kept,
 )
-from training.storybook.workshop import open_model
+from training.storybook.workshop import StorybookXl, Workshop, open_model
 from training.storybook.world.scenes import training_scene
 
 MODEL = Path("server/assets/storybook-xl")
@@ -96,11 +93,8 @@ def measure(
     newcomer: Newcomer, model: Path, state: Path, jury: Jury
 ) -> tuple[Json, list[Image.Image]]:
     """Return one character's result, and its row of the sheet."""
-    began = time.monotonic()
-    recipe = TeachingRecipe()
-    folder = state / "taught" / newcomer.name
-    file = teach(newcomer, recipe, open_model(model), folder, bfloat16=fast_bfloat16())
-    seconds = time.monotonic() - began
+    workshop = Workshop(state, StorybookXl(), fast_bfloat16())
+    recipe, file = workshop.recipe.teaching, workshop.teach(model)[newcomer.name]
     scenes = unseen_scenes_of(newcomer, jury.count)
     pipeline = open_model(model)
     texts = tuple(named_caption(newcomer, s, SCENE_SEED + i) for i, s in enumerate(scenes))
@@ -118,7 +112,6 @@ def measure(
         "rank": recipe.shape.rank,
         "adapter_bytes": file.stat().st_size,
         "adapter_sha256": digest(file),
-        "seconds_of_training": round(seconds, 1),
         "with_the_adapter": _scores(newcomer, taught, jury),
         "without_the_adapter": _scores(newcomer, without, jury),
         "drawn_by_the_world": _scores(

@@ -16,6 +16,7 @@ class Stage(StrEnum):
     DENOISER = "denoiser"
     CRITIC = "critic"
     FEW_STEPS = "few-steps"
+    TEACH = "teach"
     ALL = "all"
 
 
@@ -23,7 +24,7 @@ def train(
     stage: Stage,
     state: Annotated[Path, typer.Option(help="Folder that keeps all progress")],
     model: Annotated[
-        Path | None, typer.Option(help="Finished model that few-steps is for; absent: the state's")
+        Path | None, typer.Option(help="What few-steps and teach adapt; absent: the state's")
     ] = None,
 ) -> None:
     """Train a stage; killed and started again, it goes on from its last checkpoint."""
@@ -41,6 +42,8 @@ def train(
             workshop.pipeline()
         case Stage.FEW_STEPS:
             workshop.few_steps(model)
+        case Stage.TEACH:
+            workshop.teach(model)
         case Stage.ALL:
             workshop.critic()
             workshop.few_steps(model)

@@ -37,8 +37,8 @@ class FewStepRecipe:
 
     trajectories: TrajectoryRecipe = field(default_factory=TrajectoryRecipe)
     shape: LoraShape = field(default_factory=lambda: LoraShape(16, EVERYWHERE))
-    schedule: Schedule = field(default_factory=lambda: Schedule(1200, 2e-3, checkpoint_every=100))
-    batch_size: int = 48
+    schedule: Schedule = field(default_factory=lambda: Schedule(600, 2e-3, checkpoint_every=50))
+    batch_size: int = 32
     wobble: float = 0.05  # noise on the points, in sigmas: its own steps miss them by about that
     decay: float = 0.99
     seed: int = 5

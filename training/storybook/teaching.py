@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from training.storybook.denoiser import (
     DenoiserRecipe,
@@ -33,6 +33,9 @@ from training.storybook.world.vocabulary import ACCESSORIES, PLACES, SIZES, STYL
 
 SEEN_SETTINGS = ("forest", "beach", "meadow", "city", "bedroom")
 UNSEEN_SETTINGS = ("desert", "night", "snow", "sea", "space")
+# Both sides and all sizes: what its pictures never show, a character is seldom drawn in.
+OWN_PLACES = ("centre", "left", "centre", "right", "centre")
+OWN_SIZES = ("medium", "medium", "big", "medium", "small")
 PRIOR_SEED, PICTURE_SEED, SCENE_SEED = 70_000_000, 71_000_000, 72_000_000
 
 
@@ -56,11 +59,11 @@ NEWCOMERS = (
 class TeachingRecipe:
     """All that decides what the adapter becomes, besides the model and the pictures."""
 
-    shape: LoraShape = field(default_factory=LoraShape)
+    shape: LoraShape = field(default_factory=lambda: LoraShape(16))
     schedule: Schedule = field(
         default_factory=lambda: Schedule(300, 3e-3, 20, 0.0, 0.05, checkpoint_every=100)
     )
-    batch_size: int = 12
+    batch_size: int = 9
     prior_pictures: int = 60
     own_share: float = 2 / 3  # of a batch
     seed: int = 6
@@ -68,8 +71,11 @@ class TeachingRecipe:
 
 def own_scenes(newcomer: Newcomer) -> list[Scene]:
     """Return the five scenes whose pictures the character is taught with."""
-    kinds = zip(SEEN_SETTINGS, ("centre", "left", "centre", "right", "centre"), strict=True)
-    return [Scene(newcomer.species, newcomer.colour, where, place=side) for where, side in kinds]
+    kinds = zip(SEEN_SETTINGS, OWN_PLACES, OWN_SIZES, strict=True)
+    return [
+        Scene(newcomer.species, newcomer.colour, where, place=side, size=size)
+        for where, side, size in kinds
+    ]
 
 
 def own_pictures(newcomer: Newcomer, size: int) -> list[Image.Image]:
@@ -114,6 +120,8 @@ def teach(
     The pipeline is left with the adapter in it: open another one to draw with.
     """
     model = Denoiser(pipeline.unet, pipeline.text_encoder, pipeline.text_encoder_2)
+    for encoder in (model.text_encoder, model.text_encoder_2):
+        encoder.requires_grad_(requires_grad=False)
     size = 4 * int(model.unet.config.sample_size)
     latents = _latents(newcomer, recipe, pipeline, size, bfloat16=bfloat16)
     torch.manual_seed(recipe.seed)
@@ -143,12 +151,12 @@ def teach(
 def _latents(
     newcomer: Newcomer, recipe: TeachingRecipe, pipeline: Pipeline, size: int, *, bfloat16: bool
 ) -> Latents:
-    """Return the character's pictures, mirrored ones too, often enough to be their share."""
-    pictures = own_pictures(newcomer, size)
-    texts = [named_caption(newcomer, s, i) for i, s in enumerate(own_scenes(newcomer))]
-    mirrored = [ImageOps.mirror(picture) for picture in pictures]
-    swapped = [_mirrored_words(text) for text in texts]
-    own, own_texts = [*pictures, *mirrored], [*texts, *swapped]
+    """Return the character's pictures, often enough to be their share, and the prior ones.
+
+    None is mirrored: a character may have a left and a right.
+    """
+    own = own_pictures(newcomer, size)
+    own_texts = [named_caption(newcomer, s, i) for i, s in enumerate(own_scenes(newcomer))]
     seeds = range(PRIOR_SEED, PRIOR_SEED + recipe.prior_pictures)
     prior = [draw(training_scene(seed), seed, size, size) for seed in seeds]
     prior_texts = [caption(training_scene(seed), seed) for seed in seeds]
@@ -163,10 +171,6 @@ def _latents(
     ).input_ids
     moments = encoded_moments(pixels, pipeline.vae, bfloat16=bfloat16)
     return Latents(moments, words[:, None], torch.full((len(pixels),), size))
-
-
-def _mirrored_words(text: str) -> str:
-    return text.replace("left", "?").replace("right", "left").replace("?", "right")
 
 
 def _stacked(pictures: Sequence[Image.Image]) -> np.ndarray:

@@ -29,7 +29,7 @@ CAPTION_SEED = 60_000_000
 class TrajectoryRecipe:
     """Which trajectories are kept."""
 
-    count: int = 3072
+    count: int = 1728
     student_steps: int = 4
     teacher_steps: int = 12  # a multiple of the student's
     guidance_scale: float = 3.0

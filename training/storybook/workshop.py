@@ -26,6 +26,7 @@ from training.storybook.lora import LORA_FILE
 from training.storybook.models import Denoiser, build_pipeline
 from training.storybook.pictures import scribbles, training_pictures
 from training.storybook.sampling import Sampling, sample, sheet
+from training.storybook.teaching import NEWCOMERS, TeachingRecipe, teach
 from training.storybook.tokenizers import build_tokenizer
 from training.storybook.untyped import Autoencoder, Pipeline, diffusers
 
@@ -60,6 +61,7 @@ class StorybookXl:
     denoiser: DenoiserRecipe = field(default_factory=DenoiserRecipe)
     critic: CriticRecipe = field(default_factory=CriticRecipe)
     few_steps: FewStepRecipe = field(default_factory=FewStepRecipe)
+    teaching: TeachingRecipe = field(default_factory=TeachingRecipe)
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,21 @@ class Workshop:
             return finished
         pipeline = self.pipeline() if model is None else open_model(model)
         return train_few_steps(self.recipe.few_steps, pipeline, folder, bfloat16=self.bfloat16)
+
+    def teach(self, model: Path | None = None) -> dict[str, Path]:
+        """Return the adapters of the held-out characters by name, each taught with five pictures.
+
+        Args:
+            model: the finished model they are for; None: the one in this folder.
+        """
+        files: dict[str, Path] = {}
+        for newcomer in NEWCOMERS:
+            folder = self.folder / "taught" / newcomer.name
+            files[newcomer.name] = folder / "finished" / LORA_FILE
+            if not files[newcomer.name].exists():
+                pipeline = self.pipeline() if model is None else open_model(model)
+                teach(newcomer, self.recipe.teaching, pipeline, folder, bfloat16=self.bfloat16)
+        return files
 
     def _latents(self, autoencoder: Autoencoder, tokenizer: CLIPTokenizer) -> Latents:
         folder = self.folder / "latents"

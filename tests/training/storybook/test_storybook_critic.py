@@ -25,7 +25,7 @@ from training.storybook.critic_training import identity_loss
 from training.storybook.loop import step_generator
 from training.storybook.world.creatures import MARKS, creature, marked
 from training.storybook.world.drawing import character_of, draw_character
-from training.storybook.world.figures import Part, Role
+from training.storybook.world.figures import Role
 from training.storybook.world.vocabulary import COLOURS, HELD_OUT_SPECIES, Scene
 
 PLAN = LessonPlan(3, 1, 2, creatures=12, creature_pictures=3)
@@ -46,7 +46,7 @@ def test_marks_leave_the_coat_and_add_another_colour() -> None:
     own = [set(character.figure.parts) - set(plain.figure.parts) for character in changed]
     assert any(own)
     assert not all(own), "some are left unmarked"
-    colours = {part.colour for parts in own for part in parts if isinstance(part, Part)}
+    colours = {part.colour for parts in own for part in parts}
     assert plain.coat not in colours
     assert {part.role for parts in own for part in parts} == {Role.OWN}
     assert len(MARKS) > 2
@@ -105,7 +105,7 @@ def test_the_area_under_the_curve_counts_pairs_in_the_right_order() -> None:
 def test_separation_knows_who_shares_a_coat_and_who_a_shape() -> None:
     def by_colour(pictures: Sequence[Image.Image]) -> np.ndarray:
         means = np.stack([np.asarray(p, np.float32).mean((0, 1)) - 128 for p in pictures])
-        return means / np.linalg.norm(means, axis=1, keepdims=True)
+        return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True))
 
     reds, blues = Image.new("RGB", (8, 8), (200, 10, 10)), Image.new("RGB", (8, 8), (10, 10, 200))
     cast = Cast((reds, reds, blues, blues), ("owl",) * 4, ("red", "red", "blue", "blue"))

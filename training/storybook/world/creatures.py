@@ -6,8 +6,6 @@ No base model sees them. They are as different from one another as the named spe
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import replace
 
 from training.storybook.world.figures import (
     BEAK,
@@ -15,7 +13,6 @@ from training.storybook.world.figures import (
     Character,
     Figure,
     Part,
-    Role,
     belly,
     coat,
     dot_eyes,
@@ -25,6 +22,7 @@ from training.storybook.world.figures import (
     shade,
     smile,
 )
+from training.storybook.world.marks import with_marks
 from training.storybook.world.shapes import (
     Ellipse,
     Polygon,
@@ -72,37 +70,8 @@ def marked(character: Character, seed: int) -> Character:
 
 
 def _marked(character: Character, generator: random.Random) -> Character:
-    parts = character.figure.parts
-    coats = [i for i, part in enumerate(parts) if part.role is Role.COAT]
-    largest = max(coats, key=lambda i: _area(parts[i].shape))
-    left, top, right, bottom = _bounds(parts[largest].shape)
-    middle = ((left + right) / 2, (top + bottom) / 2)
     colour = generator.choice([c for c in COAT_COLOURS.values() if c != character.coat])
-    marks = tuple(
-        own(shape.placed(1, *middle), colour)
-        for shape in _marks(right - left, bottom - top, generator)
-    )
-    # Right after the part they lie on: what is painted later stays on top of them.
-    changed = (*parts[: largest + 1], *marks, *parts[largest + 1 :])
-    return replace(character, figure=replace(character.figure, parts=changed))
-
-
-def _marks(width: float, height: float, generator: random.Random) -> Iterable[Shape]:
-    """Return marks around the origin that fit into an ellipse of this size."""
-    match generator.choice(MARKS):
-        case "spots":
-            for _ in range(generator.randint(4, 7)):
-                x, y = (generator.uniform(-0.28, 0.28) for _ in range(2))
-                yield circle(x * width, y * height, generator.uniform(0.035, 0.075))
-        case "bands":
-            for y in (-0.22, 0.0, 0.22):
-                half = 0.36 * width * (1 - abs(y))
-                yield Stroke(((-half, y * height), (half, y * height)), 0.06)
-        case "patch":
-            side = generator.choice((-1, 1))
-            yield Ellipse(side * 0.16 * width, 0.05 * height, 0.17 * width, 0.24 * height)
-        case "ring":
-            yield Ellipse(0, 0.1 * height, 0.30 * width, 0.09 * height)
+    return with_marks(character, generator.choice(MARKS), colour, generator)
 
 
 def _body(kind: str, generator: random.Random) -> Shape:
@@ -197,20 +166,3 @@ def _mouth(y: float, generator: random.Random) -> tuple[Part, ...]:
             return (own(Ellipse(0, y, 0.08, 0.07), INK),)
         case _:
             return (belly(Ellipse(0, y + 0.12, 0.14, 0.12)),)
-
-
-def _bounds(shape: Shape) -> tuple[float, float, float, float]:
-    match shape:
-        case Ellipse():
-            rx, ry = shape.radius_x, shape.radius_y
-            return (shape.x - rx, shape.y - ry, shape.x + rx, shape.y + ry)
-        case Polygon() | Stroke():
-            xs, ys = zip(*shape.points, strict=True)
-            return (min(xs), min(ys), max(xs), max(ys))
-
-
-def _area(shape: Shape) -> float:
-    if isinstance(shape, Stroke):
-        return 0.0  # a line, however long its way round, is no place for marks
-    left, top, right, bottom = _bounds(shape)
-    return (right - left) * (bottom - top)
