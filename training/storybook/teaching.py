@@ -61,7 +61,7 @@ class TeachingRecipe:
 
     shape: LoraShape = field(default_factory=lambda: LoraShape(16))
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(300, 3e-3, 20, 0.0, 0.05, checkpoint_every=100)
+        default_factory=lambda: Schedule(240, 3e-3, 20, 0.0, 0.05, checkpoint_every=40)
     )
     batch_size: int = 9
     prior_pictures: int = 60
@@ -170,7 +170,8 @@ def _latents(
         return_tensors="pt",
     ).input_ids
     moments = encoded_moments(pixels, pipeline.vae, bfloat16=bfloat16)
-    return Latents(moments, words[:, None], torch.full((len(pixels),), size))
+    sizes = torch.full((len(pixels), 2), size)
+    return Latents(moments, words[:, None], sizes, (size, size))
 
 
 def _stacked(pictures: Sequence[Image.Image]) -> np.ndarray:

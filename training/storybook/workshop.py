@@ -80,14 +80,14 @@ class Workshop:
             return diffusers().AutoencoderKL.from_pretrained(finished).eval()
         recipe = self.recipe.autoencoder
         model = train_autoencoder(recipe, folder, bfloat16=self.bfloat16)
-        model.register_to_config(scaling_factor=_unit_scale(model, recipe.size))
-        log.info("autoencoder.trained", psnr=_quality(model, recipe.size))
+        model.register_to_config(scaling_factor=_unit_scale(model, recipe))
+        log.info("autoencoder.trained", psnr=_quality(model, recipe))
         model.save_pretrained(finished)
         return model
 
     def denoiser(self) -> tuple[Denoiser, CLIPTokenizer, Autoencoder]:
         """Return the trained denoiser with its tokenizer and autoencoder."""
-        autoencoder, tokenizer = self.autoencoder(), build_tokenizer()
+        autoencoder, tokenizer = self.autoencoder(), build_tokenizer(self.recipe.latents.book)
         latents = self._latents(autoencoder, tokenizer)
         denoiser = train_denoiser(
             self.recipe.denoiser,
@@ -146,7 +146,7 @@ class Workshop:
                 teach(newcomer, self.recipe.teaching, pipeline, folder, bfloat16=self.bfloat16)
         return files
 
-    def _latents(self, autoencoder: Autoencoder, tokenizer: CLIPTokenizer) -> Latents:
+    def _latents(self, autoencoder: Autoencoder, tokenizer: CLIPTokenizer) -> tuple[Latents, ...]:
         folder = self.folder / "latents"
         recipe = self.recipe.latents
         return encode_pictures(recipe, autoencoder, tokenizer, folder, bfloat16=self.bfloat16)
@@ -169,14 +169,15 @@ def open_model(folder: Path) -> Pipeline:
     return pipeline
 
 
-def _unit_scale(model: Autoencoder, size: int) -> float:
+def _unit_scale(model: Autoencoder, recipe: AutoencoderRecipe) -> float:
     with torch.no_grad():
-        latents = model.encode(as_tensor(training_pictures(TEST_SEEDS, size))).latent_dist.mean
+        pixels = as_tensor(training_pictures(recipe.book, TEST_SEEDS, recipe.size))
+        latents = model.encode(pixels).latent_dist.mean
     return round(1 / float(latents.std()), 5)
 
 
-def _quality(model: Autoencoder, size: int) -> dict[str, float]:
+def _quality(model: Autoencoder, recipe: AutoencoderRecipe) -> dict[str, float]:
     return {
-        "world": round(psnr(model, training_pictures(TEST_SEEDS, size)), 2),
-        "scribbles": round(psnr(model, scribbles(TEST_SEEDS, size)), 2),
+        "world": round(psnr(model, training_pictures(recipe.book, TEST_SEEDS, recipe.size)), 2),
+        "scribbles": round(psnr(model, scribbles(TEST_SEEDS, recipe.size)), 2),
     }
