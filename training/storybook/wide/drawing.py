@@ -57,15 +57,34 @@ def draw_page(page: Page, seed: int, width: int = 128, height: int = 128) -> Ima
 
 def stands(page: Page, canvas: Canvas, generator: random.Random) -> tuple[Stand, ...]:
     """Return where each actor stands, from back to front."""
-    places = [
-        Stand(i, _framed(page, page.actors[i], place, canvas))
-        for i, place in enumerate(_nominal(page, canvas))
+    return _in_order(page, [_jittered(place, generator) for place in _places(page, canvas)])
+
+
+def nominal_stands(page: Page, canvas: Canvas) -> tuple[Stand, ...]:
+    """Return where each actor stands before chance has its say, from back to front."""
+    return _in_order(page, _places(page, canvas))
+
+
+def standing(actor: Actor, place: Placement) -> Placement:
+    """Return where the actor's feet are, given its place on the ground."""
+    if actor.pose != "jumping":
+        return place
+    return Placement(place.x, place.y - JUMP * place.scale / HEIGHTS["medium"], place.scale)
+
+
+def _places(page: Page, canvas: Canvas) -> list[Placement]:
+    return [
+        _framed(page, actor, place, canvas)
+        for actor, place in zip(page.actors, _nominal(page, canvas), strict=True)
     ]
-    jittered = [Stand(stand.index, _jittered(stand.place, generator)) for stand in places]
+
+
+def _in_order(page: Page, places: list[Placement]) -> tuple[Stand, ...]:
     on_top = len(page.actors) == PAIR and page.relation == "on top of"
     if on_top:
-        jittered[0] = Stand(0, _on_head(page.actors[1], jittered[1].place))
-    return tuple(sorted(jittered, key=lambda stand: (on_top and stand.index == 0, stand.place.y)))
+        places = [_on_head(page.actors[1], places[1]), places[1]]
+    found = [Stand(i, place) for i, place in enumerate(places)]
+    return tuple(sorted(found, key=lambda stand: (on_top and stand.index == 0, stand.place.y)))
 
 
 def _nominal(page: Page, canvas: Canvas) -> list[Placement]:
@@ -139,7 +158,7 @@ def _with_character(
     if actor.pose == "jumping":
         shade = Ellipse(place.x, place.y, place.scale * 0.26, place.scale * 0.05)
         canvas.paint(shade, (60, 56, 70))
-        place = Placement(place.x, place.y - JUMP * place.scale / HEIGHTS["medium"], place.scale)
+    place = standing(actor, place)
     mask = _mask(page, character, place, image)
     if page.style == "paper cut":
         canvas = Canvas.over(shadow(canvas.finished(), mask))
