@@ -24,7 +24,6 @@ from tests.engine.test_ticks import pixels
 from tests.engine.ticking import Ticking
 from tests.requirements import require
 
-CPU = torch.device("cpu")
 GIB = 2**30
 MIB = 2**20
 # A CPU that behaves as a card would: what leaves it waits elsewhere, and layers can be streamed.
@@ -32,9 +31,27 @@ CARD = Offer(weights=frozenset({"full", "int8"}), streams=True, context_bytes=0)
 SHORT: dict[str, Any] = {"num_inference_steps": 3, "prompt": "a fox"}
 
 
+@pytest.fixture(
+    scope="module",
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda:0",
+            marks=(
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+            ),
+        ),
+    ],
+)
+def device(request: pytest.FixtureRequest) -> str:
+    """Where it is tried: on a card everything but its size is real."""
+    return str(request.param)
+
+
 @pytest.fixture
-def card(models: dict[str, EngineModel]) -> Iterator[Ticking]:
-    ticking = Ticking(models, offer=CARD)
+def card(models: dict[str, EngineModel], device: str) -> Iterator[Ticking]:
+    ticking = Ticking(models, offer=CARD, device=device)
     ticking.limits(main_bytes=GIB)
     yield ticking
     ticking.close()
@@ -53,7 +70,8 @@ def room_for(
     def check(module: torch.nn.Module, arguments: Any) -> None:
         if not isinstance(module, kind):
             return
-        if residents.held_bytes() + each * len(arguments[0]) > size():
+        held = sum(kept.family.weights.held_bytes for kept in residents.all())
+        if held + each * len(arguments[0]) > size():
             raise torch.OutOfMemoryError("simulated: the device is full")
 
     hook = register_module_forward_pre_hook(check)
@@ -64,16 +82,16 @@ def room_for(
 
 
 @pytest.fixture(scope="module")
-def sizes(models: dict[str, EngineModel]) -> tuple[int, int, int]:
+def sizes(models: dict[str, EngineModel], device: str) -> tuple[int, int, int]:
     """Bytes of the small model's network, encoders and VAE."""
-    weights = load(models["tiny"], CPU).weights
+    weights = load(models["tiny"], torch.device(device)).weights
     return tuple(part.size_bytes for part in (weights.network, weights.encoders, weights.vae))  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
-def usual(models: dict[str, EngineModel]) -> np.ndarray:
+def usual(models: dict[str, EngineModel], device: str) -> np.ndarray:
     """The picture where there is room for everything."""
-    ticking = Ticking(models)
+    ticking = Ticking(models, device=device)
     try:
         ticking.draw(1, **SHORT)
         return pixels(ticking.until_done(1)[1])
@@ -136,10 +154,10 @@ def test_fewer_rows_are_tried_before_any_of_that(
 
 
 def test_a_picture_that_may_be_drawn_in_fewer_bits_is_when_nothing_else_helps(
-    models: dict[str, EngineModel], sizes: tuple[int, int, int], usual: np.ndarray
+    models: dict[str, EngineModel], sizes: tuple[int, int, int], usual: np.ndarray, device: str
 ) -> None:
     require("torchao", present=importlib.util.find_spec("torchao") is not None)
-    card = Ticking(models, offer=replace(CARD, streams=False))
+    card = Ticking(models, offer=replace(CARD, streams=False), device=device)
     card.limits(main_bytes=GIB)
     _, _, vae = sizes
 
@@ -168,13 +186,13 @@ def test_a_picture_that_may_be_drawn_in_fewer_bits_is_when_nothing_else_helps(
 
 
 def test_a_picture_that_may_be_decoded_in_tiles_is_when_nothing_else_helps(
-    models: dict[str, EngineModel],
+    models: dict[str, EngineModel], device: str
 ) -> None:
     def too_large(module: torch.nn.Module, arguments: Any) -> None:
         if isinstance(module, Decoder) and max(arguments[0].shape[-2:]) > 64:
             raise torch.OutOfMemoryError("simulated")
 
-    ticking = Ticking(models)
+    ticking = Ticking(models, device=device)
     hook = register_module_forward_pre_hook(too_large)
     large = {**SHORT, "width": 768, "height": 64, "num_inference_steps": 1}
     try:

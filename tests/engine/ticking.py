@@ -53,13 +53,14 @@ class Ticking:
         preview_interval_seconds: float = 60,
         load: Load = load,
         offer: Offer | None = None,
+        device: str = "cpu",
     ) -> None:
         self._models = models
         self._preview_interval_seconds = preview_interval_seconds
         self._ours, self._theirs = socket.socketpair()
         self._outbox = outbox = Outbox(self._theirs)
         self._inbox = Inbox(self._theirs, outbox)
-        self._loop = Loop(self._inbox, outbox, torch.device("cpu"), load, offer)
+        self._loop = Loop(self._inbox, outbox, torch.device(device), load, offer)
         self.said: list[FromWorker] = []
         self._some = threading.Condition()
         self._threads = [
