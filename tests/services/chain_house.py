@@ -45,7 +45,14 @@ MASTER_KEY = SecretStr("a-master-key-for-tests-0123456789abcdef")
 class House:
     """One server without its HTTP, as `open_house` builds it."""
 
-    def __init__(self, store: Store, folder: Path, models_dir: Path, *painters: Painter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        models_dir: Path,
+        *painters: Painter,
+        grace_seconds: float = 0.0,
+    ) -> None:
         self.store, self.easel = store, Easel()
         self._painters = {painter.connection.name: painter for painter in painters}
         self.remotes, self.active, self.rates = Remotes(store, self._make), ActiveJobs(), Rates()
@@ -66,6 +73,7 @@ class House:
             self.lanes,
             self.rates,
             self._clock,
+            grace_seconds=grace_seconds,
         )
         self.generation = self._generation(folder)
 
@@ -129,14 +137,16 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, models_dir: Path, *painters: Painter) -> AsyncIterator[House]:
+async def open_house(
+    folder: Path, models_dir: Path, *painters: Painter, grace_seconds: float = 0.0
+) -> AsyncIterator[House]:
     """Build a house on the database in `folder`, take up its jobs, and start it."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     database = f"sqlite:///{folder / 'greenroom.db'}"
     store = await Store.open(
         database, str(folder / "blobs"), master_keys=MasterKeys(folder, [MASTER_KEY])
     )
-    house = House(store, folder, models_dir, *painters)
+    house = House(store, folder, models_dir, *painters, grace_seconds=grace_seconds)
     try:
         await house.open()
         yield house
