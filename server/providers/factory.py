@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx2
 
 from server.domain.connections import Connection, ProviderKind
+from server.providers import gemini, greenroom, openai
 from server.providers.gemini import GeminiProvider
 from server.providers.greenroom import GreenroomProvider
 from server.providers.openai import OpenAIProvider
@@ -18,6 +19,7 @@ def make_provider(
     client: httpx2.AsyncClient,
     fetch: Fetch,
     load_source: LoadSource,
+    seconds: float | None = None,
 ) -> RemoteProvider:
     """Return the provider of `connection`; nothing is opened or asked yet.
 
@@ -27,12 +29,32 @@ def make_provider(
         client: the shared pool, see `http.make_client`.
         fetch: gets addresses that a service names, such as `SafeFetcher().get`.
         load_source: from the id of an upload or picture to its file.
+        seconds: most time for one call that draws; None: what suits the service.
 
     Raises:
         InvalidRequestError: the connection lacks what its service needs.
     """
     if connection.provider is ProviderKind.GEMINI:
-        return GeminiProvider(connection, key=key, client=client, load_source=load_source)
+        return GeminiProvider(
+            connection,
+            key=key,
+            client=client,
+            load_source=load_source,
+            seconds=seconds or gemini.SECONDS,
+        )
     if connection.provider is ProviderKind.GREENROOM:
-        return GreenroomProvider(connection, key=key, client=client, load_source=load_source)
-    return OpenAIProvider(connection, key=key, client=client, fetch=fetch, load_source=load_source)
+        return GreenroomProvider(
+            connection,
+            key=key,
+            client=client,
+            load_source=load_source,
+            seconds=seconds or greenroom.SECONDS,
+        )
+    return OpenAIProvider(
+        connection,
+        key=key,
+        client=client,
+        fetch=fetch,
+        load_source=load_source,
+        seconds=seconds or openai.SECONDS,
+    )

@@ -49,7 +49,7 @@ class GeminiProvider:
         key: str | None,
         client: httpx2.AsyncClient,
         load_source: LoadSource,
-        seconds: float = SECONDS,
+        seconds: float,
     ) -> None:
         self._connection = connection
         self._info = gemini_info(connection)

@@ -53,7 +53,7 @@ class GreenroomProvider:
         key: str | None,
         client: httpx2.AsyncClient,
         load_source: LoadSource,
-        seconds: float = SECONDS,
+        seconds: float,
     ) -> None:
         if connection.base_url is None:
             raise InvalidRequestError(

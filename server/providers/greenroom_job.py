@@ -43,6 +43,7 @@ class RemoteJob:
         self._had: set[int] = set()
         self._last_event_id = ""
         self._is_over = False
+        self._failure: ProviderError | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what happens until the job has ended; leaving earlier cancels it there.
@@ -50,24 +51,39 @@ class RemoteJob:
         Raises:
             ProviderError: it failed, was cancelled by somebody else, or the server is gone.
         """
-        heard_at = time.monotonic()
+        gone_since: float | None = None
         try:
             while not self._is_over:
+                began, heard = time.monotonic(), False
+                problem: ProviderError | None = None
                 try:
-                    async with aclosing(self._connection()) as heard:
-                        async for event in heard:
-                            heard_at = time.monotonic()
+                    async with aclosing(self._connection()) as events:
+                        async for event in events:
+                            heard = True
                             yield event
                 except ProviderUnreachableError as error:
-                    now = time.monotonic()
-                    if now >= self._end or now - heard_at > _AWAY_SECONDS:
-                        error.may_have_billed = True  # it may draw on without us
-                        raise
+                    problem = error
                 if not self._is_over:
+                    now = time.monotonic()
+                    # Comments keep a quiet line alive, and are not heard here: one that lasted
+                    # was there.
+                    if gone_since is None or heard or now - began > 2 * _QUIET_SECONDS:
+                        gone_since = now
+                    self._check_patience(now, gone_since, problem)
                     await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             if not self._is_over:
                 await self._cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    def _check_patience(self, now: float, gone_since: float, problem: ProviderError | None) -> None:
+        if now < self._end and now - gone_since <= _AWAY_SECONDS:
+            return
+        raise ProviderUnreachableError(
+            f"{self._service.name} is gone while it draws" if problem is None else problem.detail,
+            may_have_billed=True,  # it may draw on without us
+        )
 
     async def _cancel(self) -> None:
         with suppress(ProviderError):
@@ -110,13 +126,16 @@ class RemoteJob:
                 yield Preview(shown.index, base64.b64decode(shown.data))
         elif sent.event == "state":
             state = answers.read(answers.State, sent.data, name)
-            if state.image is not None and state.image.index not in self._had:
+            if state.image is not None and self._is_wanted(state.image.index):
                 for started in self._started(state.image.index, 1):
                     yield started
                 yield await self._picture(state.image)
                 self._had.add(state.image.index)
             self._last_event_id = sent.id  # last, so that a lost file is asked for again
             self._end_with(state)
+
+    def _is_wanted(self, index: int) -> bool:
+        return index < self._maker.request.num_images and index not in self._had
 
     def _started(self, index: int, total_steps: int) -> list[Started]:
         if index in self._began:
@@ -126,9 +145,8 @@ class RemoteJob:
 
     def _end_with(self, state: answers.State) -> None:
         if state.type in ("failed", "cancelled"):
-            self._is_over = True
-            raise answers.failure(state.error, self._service.name)
-        self._is_over = self._is_over or state.type == "succeeded"
+            self._failure = answers.failure(state.error, self._service.name)
+        self._is_over = self._is_over or state.type in ("succeeded", "failed", "cancelled")
 
     async def _picture(self, image: answers.Image) -> Picture:
         call = Call(

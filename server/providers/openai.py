@@ -69,7 +69,7 @@ class OpenAIProvider:
         client: httpx2.AsyncClient,
         fetch: Fetch,
         load_source: LoadSource,
-        seconds: float = SECONDS,
+        seconds: float,
     ) -> None:
         self._connection = connection
         self._info = openai_info(connection)

@@ -14,6 +14,7 @@ from server.domain.images import MAX_SEED, ParameterValue
 from server.domain.models import (
     ModelInfo,
     ParameterInfo,
+    ParameterType,
     Price,
     RemoteTerms,
     SizeRule,
@@ -227,10 +228,13 @@ def _gpt_options(family: Family) -> list[ParameterInfo]:
 
 
 def _named_option(name: str, value: ParameterValue) -> ParameterInfo:
-    if isinstance(value, (int, float)):
-        kind = "integer" if isinstance(value, int) else "number"
-        return parameter(name, "integer" if kind == "integer" else "number", _BY_CONNECTION)
-    return parameter(name, "string", _BY_CONNECTION)
+    """Return a parameter that only the connection knows; it takes what its default is."""
+    kind: ParameterType = "string"
+    if isinstance(value, float):
+        kind = "number"
+    elif isinstance(value, int):
+        kind = "integer"
+    return parameter(name, kind, _BY_CONNECTION)
 
 
 _BY_CONNECTION = "As the connection names it, passed on as it is"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.domain.connections import Check, RemoteModelInfo
-from server.domain.errors import AppError
+from server.domain.errors import AppError, ProviderAnswerError
 from server.domain.events import Event, Failed, Picture
 from server.domain.images import ResolvedRequest
 from server.domain.provider import Provider
@@ -98,6 +98,10 @@ async def in_calls(
                     if isinstance(event, Picture):
                         had.add(event.index)
                     yield event
+        if len(had) < request.num_images:
+            raise ProviderAnswerError(
+                f"{len(had)} of {request.num_images} pictures came", may_have_billed=True
+            )
     except AppError as error:
         for index in range(request.num_images):
             if index not in had:

@@ -216,16 +216,14 @@ async def provider_at(
 ) -> AsyncIterator[RemoteProvider]:
     """Yield a provider as the server would make it; with `seconds` a more impatient one."""
     async with make_client() as client:
-        made = make_provider(
+        yield make_provider(
             connection(provider, model, url, **changes),
             key=KEY,
             client=client,
             fetch=SafeFetcher().get,
             load_source=load_source,
+            seconds=seconds,
         )
-        if seconds is not None:
-            made._seconds = seconds  # type: ignore[attr-defined]  # noqa: SLF001
-        yield made
 
 
 async def resolved(provider: RemoteProvider, **fields: Any) -> ResolvedRequest:

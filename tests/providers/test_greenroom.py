@@ -128,6 +128,7 @@ async def test_pictures_are_brought_once_and_drawn_from(other: ServerProcess) ->
     assert uploads() == before + 2
 
 
+@pytest.mark.slow
 async def test_its_adapters_are_listed_and_drawn_with_by_their_names_there(
     other: ServerProcess, tmp_path: Path
 ) -> None:
@@ -280,6 +281,7 @@ async def test_an_address_is_needed_and_one_that_is_down_is_unreachable() -> Non
     assert listed.problem is not None
 
 
+@pytest.mark.slow
 async def test_storybook_draws_through_it_while_its_worker_is_killed(
     other: ServerProcess,
 ) -> None:
@@ -303,6 +305,7 @@ async def test_storybook_draws_through_it_while_its_worker_is_killed(
     assert (newest["state"], len(newest["images"])) == ("succeeded", 2)
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_and_comes_back_finishes_the_same_job(
     tmp_path: Path, scribble_models: Path
 ) -> None:

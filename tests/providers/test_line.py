@@ -1,7 +1,9 @@
 """The same misfortunes on the line for every provider, while it draws."""
 
 import asyncio
+import json
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -135,3 +137,55 @@ async def test_a_job_that_takes_longer_than_its_time_is_cancelled_there() -> Non
         last = fake.asked[-1]
     assert isinstance(failure.error, ProviderUnreachableError)
     assert (last.method, last.target) == ("DELETE", f"/api/v1/jobs/{'1' * 26}")
+
+
+async def test_a_job_that_ends_well_without_its_pictures_is_a_failure() -> None:
+    ended = {"id": 9, "type": "succeeded", "image": None, "error": None}
+    strange = {"id": "2" * 26, "index": 7, "recipe": {}}
+    states = [{**ended, "id": 8, "type": "picture", "image": strange}, ended]
+    stream = "".join(f"event: state\nid: {s['id']}\ndata: {json.dumps(s)}\n\n" for s in states)
+    replies = (
+        saying(MODEL),
+        saying({"id": "1" * 26, "state": "queued"}),
+        services.in_pieces(stream.encode()),
+    )
+    async with (
+        services.service(*replies) as fake,
+        services.provider_at("greenroom", "painter", fake.url) as far,
+    ):
+        events = await drawn(far, num_images=2)
+        assert [asked.method for asked in fake.asked] == ["GET", "POST", "GET"]
+    assert [failure.index for failure in failures(events)] == [0, 1]
+    assert "0 of 2 pictures came" in str(failures(events)[0].error)
+
+
+async def test_a_stream_that_only_breaks_off_is_taken_up_again_where_it_was() -> None:
+    waiting = {"id": 5, "type": "queued", "image": None, "error": None}
+    failed_there = {
+        **waiting,
+        "id": 6,
+        "type": "failed",
+        "error": {"code": "out-of-memory", "title": "", "detail": "the card is full"},
+    }
+
+    def state(said: dict[str, Any]) -> services.Reply:
+        return services.in_pieces(
+            f"event: state\nid: {said['id']}\ndata: {json.dumps(said)}\n\n".encode()
+        )
+
+    replies = (
+        saying(MODEL),
+        saying({"id": "1" * 26, "state": "queued"}),
+        state(waiting),
+        services.hanging_up,
+        state(failed_there),
+    )
+    async with (
+        services.service(*replies) as fake,
+        services.provider_at("greenroom", "painter", fake.url) as far,
+    ):
+        [failure] = failures(await drawn(far))
+        again = [asked for asked in fake.asked if asked.target.endswith("/events")]
+    assert [asked.headers.get("last-event-id") for asked in again] == [None, "5", "5"]
+    assert isinstance(failure.error, ProviderUnreachableError)
+    assert "the card is full" in failure.error.detail
