@@ -42,7 +42,7 @@ class Breaker:
 
     def __init__(self, clock: Callable[[], float], now: Callable[[], datetime]) -> None:
         self.failures = 0  # in a row
-        self.last_error: AppError | None = None
+        self.last_error: ProviderError | None = None
         self.last_error_at: datetime | None = None
         self.last_success_at: datetime | None = None
         self._clock = clock  # for spans, since the time of day may jump
@@ -89,10 +89,13 @@ class Breaker:
         if isinstance(error, _ANSWERS):
             self.succeeded()
             return
+        if not isinstance(error, ProviderError):
+            self.gave_up()  # not the service's fault: say, a picture to start from was deleted
+            return
         was_probe, self._is_probing = self._is_probing, False
         self.failures += 1
         self.last_error, self.last_error_at = error, self._now()
-        asked = error.retry_after_seconds if isinstance(error, ProviderError) else None
+        asked = error.retry_after_seconds
         if asked is not None:
             self._passes_at = self._clock() + min(asked, _LONGEST_ASKED_SECONDS)
         elif was_probe or isinstance(error, _LASTING) or self._is_enough():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -14,13 +15,20 @@ from server.store.store import Store
 
 log = structlog.get_logger(__name__)
 
+_LOOK_SECONDS = 2.0  # the command line changes chains beside a running server
+
 
 class Chains:
     """Looks chains up, and changes the owner's."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._registry = registry
+        self._clock = clock
+        self._own: Mapping[str, tuple[str, ...]] = {}
+        self._read_at: float | None = None  # None: read them before they are used
 
     async def of(self, *names: str) -> tuple[str, ...]:
         """Return the chain of the first of `names` that has one.
@@ -28,7 +36,10 @@ class Chains:
         Args:
             names: as the request said it, then the model's own id: an alias may have its own.
         """
-        own = await self._store.chains.all()
+        now = self._clock()
+        if self._read_at is None or now - self._read_at > _LOOK_SECONDS:
+            self._own, self._read_at = await self._store.chains.all(), now
+        own = self._own
         found = next((own[name] for name in names if name in own), None)
         return self._written(names[-1]) if found is None else found
 
@@ -73,6 +84,7 @@ class Chains:
                     parameter="members",
                 )
         await self._store.chains.put(model, members)
+        self._read_at = None
         log.info("chain.set", model=model, members=len(members))
         return await self.get(model)
 
@@ -82,7 +94,9 @@ class Chains:
         Raises:
             NotFoundError: the owner has set none.
         """
-        if not await self._store.chains.delete(model):
+        is_gone = await self._store.chains.delete(model)
+        self._read_at = None
+        if not is_gone:
             raise NotFoundError(f"no chain was set for '{model}'")
         log.info("chain.removed", model=model)
 

@@ -33,6 +33,7 @@ from server.services.runner import Runner
 log = structlog.get_logger(__name__)
 
 _TICK_SECONDS = 1.0
+GRACE_SECONDS = 8.0  # less than what is usually given to a container that should stop
 WORKER_PATIENCE_SECONDS = 60.0  # no worker that draws for so long: those who may move on do
 
 
@@ -49,6 +50,7 @@ class Dispatcher:
         rates: how fast workers are.
         clock: seconds that never jump.
         loans: what trainings hold of the devices' memory.
+        grace_seconds: how long `stop` waits for calls that cost money.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Dispatcher:
         rates: Rates,
         clock: Callable[[], float] = time.monotonic,
         loans: Callable[[], Sequence[Loan]] = lambda: (),
+        *,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._active = active
         self._runner = runner
@@ -73,6 +77,8 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._costly: set[asyncio.Task[None]] = set()  # those of them that should not be cut off
+        self._grace_seconds = grace_seconds
         self._drew_at = clock()  # when a worker could last draw
         self._ticked_at = clock()
         self._moves = Moves(self._local.queue, lanes, record, runner, self._changed)
@@ -83,9 +89,14 @@ class Dispatcher:
         self._loop_task = asyncio.create_task(self._loop(), name="dispatcher")
 
     async def stop(self) -> None:
-        """Stop; units in flight are cancelled and their jobs stay unfinished rows."""
+        """Stop; units in flight are cancelled and their jobs stay unfinished rows.
+
+        Calls that cost money may end first, for a while: cut off, they could not be made again.
+        """
         if self._loop_task is not None:
             self._loop_task.cancel()
+        if self._costly:
+            await asyncio.wait(self._costly, timeout=self._grace_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *filter(None, [self._loop_task]), return_exceptions=True)
@@ -201,7 +212,8 @@ class Dispatcher:
                     release()
                     continue
                 call = functools.partial(self._call_one, due, active, remote, lane)
-                self._launch(call, active, release)
+                is_costly = not (remote.is_free or remote.resends_safely)
+                self._launch(call, active, release, is_costly=is_costly)
         for due, error in self._lanes.turned_away(self._has_another):
             if (active := self._active.get(due.job_id)) is not None:
                 move = functools.partial(
@@ -267,10 +279,12 @@ class Dispatcher:
         work: Callable[[], Coroutine[None, None, None]],
         active: ActiveJob,
         release: Callable[[], None] = lambda: None,
+        *,
+        is_costly: bool = False,
     ) -> None:
         """Do `work` as a task of the job; `release` is called even if it never came to begin."""
         task = asyncio.create_task(self._guarded(work, active), name=f"draw {active.job.id}")
-        for held in (self._tasks, active.tasks):
+        for held in (self._tasks, active.tasks, *([self._costly] if is_costly else ())):
             held.add(task)
             task.add_done_callback(held.discard)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import pytest
@@ -18,6 +20,35 @@ from tests.serving import TOKEN, ServerProcess
 pytestmark = pytest.mark.slow
 SLOW: dict[str, Any] = {"width": 128, "height": 128, "num_inference_steps": 60}
 DEATHS = 3  # of workers over one job, until it moves on
+
+
+class SilentService:
+    """A service that takes every call to draw, says nothing, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/v1"
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for each in (self._listening, *self._open):
+            each.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # it was shut down
+            while True:
+                connection, _ = self._listening.accept()
+                self._open.append(connection)
+                if b"POST /v1/images/generations" in connection.recv(65536):
+                    self.calls += 1
 
 
 @pytest.fixture
@@ -122,3 +153,33 @@ def test_cancelling_here_cancels_there(server: ServerProcess, peer: ServerProces
     theirs = peer.get("/api/v1/jobs")["items"][0]
     assert peer.wait_for(theirs["id"])["state"] == "cancelled"
     assert server.wait_for(job["id"])["state"] == "cancelled"
+
+
+def test_a_call_that_costs_is_not_made_again_by_a_server_that_was_killed_in_it(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    with (
+        SilentService() as service,
+        ServerProcess(tmp_path / "data", scribble_models) as server,
+    ):
+        connection = {"name": "paid", "provider": "openai", "model": "painter-9"}
+        body = {**connection, "base_url": service.url, "key": "sk-for-tests"}
+        assert server.client.post("/api/v1/connections", json=body).status_code == 201
+        chain = {"members": ["scribble-xl"]}
+        assert server.client.put("/api/v1/chains/paid", json=chain).status_code == 200
+        alone = server.submit(prompt="a fox", model="paid", fallback="never")
+        moving = server.submit(prompt="a hen", model="paid")
+        while service.calls < 2:
+            time.sleep(0.01)
+        server.kill()
+        server.start()
+        failed = server.wait_for(alone["id"])
+        assert failed["state"] == "failed"
+        assert "may have been billed" in failed["error"]["detail"]
+        drawn = server.wait_for(moving["id"])
+        assert [image["served_by"] for image in drawn["images"]] == ["local-cpu"]
+        for job in (failed, drawn):
+            first = job["tried"][0]
+            assert (first["member"], first["outcome"]) == ("paid", "failed")
+            assert first["may_have_billed"]
+        assert service.calls == 2

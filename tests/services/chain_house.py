@@ -56,6 +56,7 @@ class House:
         models_dir: Path,
         *painters: Painter,
         tariff: Tariff = NOT_PRICED,
+        grace_seconds: float = 0.0,
     ) -> None:
         self.store, self.easel = store, Easel()
         self._painters = {painter.connection.name: painter for painter in painters}
@@ -82,6 +83,7 @@ class House:
             self.rates,
             self._clock,
             lambda: self.loans,
+            grace_seconds=grace_seconds,
         )
         self.generation = self._generation(folder)
 
@@ -147,7 +149,11 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, models_dir: Path, *painters: Painter, tariff: Tariff = NOT_PRICED
+    folder: Path,
+    models_dir: Path,
+    *painters: Painter,
+    tariff: Tariff = NOT_PRICED,
+    grace_seconds: float = 0.0,
 ) -> AsyncIterator[House]:
     """Build a house on the database in `folder`, take up its jobs, and start it."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
@@ -155,7 +161,7 @@ async def open_house(
     store = await Store.open(
         database, str(folder / "blobs"), master_keys=MasterKeys(folder, [MASTER_KEY])
     )
-    house = House(store, folder, models_dir, *painters, tariff=tariff)
+    house = House(store, folder, models_dir, *painters, tariff=tariff, grace_seconds=grace_seconds)
     try:
         await house.open()
         yield house

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.domain.errors import (
+    NotFoundError,
     ProviderKeyError,
     ProviderRateLimitedError,
     ProviderRefusedError,
@@ -128,3 +129,10 @@ def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_the_rest(
     clock.seconds += 5
     breaker.failed(AWAY)
     assert breaker.rests_for == FIRST_REST_SECONDS - 5
+
+
+def test_what_is_not_the_services_fault_does_not_count(breaker: Breaker) -> None:
+    for _ in range(FAILURES + 1):
+        breaker.begin()
+        breaker.failed(NotFoundError("the source picture was deleted"))
+    assert (breaker.state, breaker.failures) == (BreakerState.CLOSED, 0)

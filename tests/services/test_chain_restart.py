@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,18 @@ async def test_an_ended_job_keeps_its_route_and_record(
         before.tried,
         before.fallback,
     )
+
+
+async def test_a_call_that_costs_may_end_before_a_server_that_is_stopped(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    painter = Painter("atelier")
+    painter.may_draw.clear()
+    async with open_house(tmp_path / "data", scribble_models, painter, grace_seconds=20) as house:
+        job = await house.submit(model="atelier", num_images=2)
+        await painter.begun.wait()
+        asyncio.get_running_loop().call_later(0.2, painter.may_draw.set)
+    async with open_house(tmp_path / "data", scribble_models, painter) as house:
+        ended = await house.generation.job(job.id, ANA)
+        assert (ended.state, len(ended.images)) == (JobState.SUCCEEDED, 2)
+    assert len(painter.asked) == 1

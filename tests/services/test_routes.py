@@ -19,6 +19,7 @@ from server.domain.errors import (
 from server.domain.images import Fallback, ImageRequest
 from server.domain.models import Family
 from server.domain.routes import MemberKind
+from server.services.chains import Chains
 from server.services.views import JobView
 from tests.api.pictures import png
 from tests.services.chain_house import ANA, MODEL, House, open_house
@@ -177,6 +178,17 @@ async def test_an_alias_may_have_a_chain_of_its_own(house: House) -> None:
     assert await house.chains.of("sdxl-base", "sdxl-base") == ()
     assert (await house.chains.get("sdxl")).is_own
     assert not (await house.chains.get("sdxl-base")).is_own
+
+
+async def test_a_chain_that_the_command_line_set_is_taken_over_in_two_seconds(
+    house: House,
+) -> None:
+    seconds = 0.0
+    chains = Chains(house.store, house.registry, lambda: seconds)
+    assert "paid" in await chains.of(MODEL, MODEL)
+    await house.chains.put(MODEL, ["friend"])  # another process
+    seconds = 2.1
+    assert await chains.of(MODEL, MODEL) == ("friend",)
 
 
 async def test_models_yaml_has_chains_until_the_owner_sets_another(house: House) -> None:
