@@ -2,7 +2,6 @@
 
 Captions are of combinations that training never met. Two judges answer: the bundled critic, and
 exact measures that know no network. Both are first checked on drawn pictures.
-`--few-steps FILE` measures the few-step adapter in FILE, and what the model does without it.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from training.storybook.evaluation import (
     draw_scenes,
     unseen_scenes,
 )
-from training.storybook.export import CHECKSUMS, digest, weight_bytes
-from training.storybook.lora import load_adapter
+from training.storybook.export import CHECKSUMS, weight_bytes
 from training.storybook.machine import use_one_thread
 from training.storybook.sampling import Sampling, sheet
 from training.storybook.untyped import Pipeline
@@ -37,7 +35,6 @@ MODEL = Path("server/assets/storybook-xl")
 CRITIC = Path("server/assets/storybook-critic")
 RESULTS = Path("bench/results/storybook")  # a folder down: not a row of `make bench`
 SHEETS = Path("docs/images")
-FEW_STEPS = 4
 Json = dict[str, object]
 
 
@@ -55,20 +52,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.storybook", description=__doc__)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--critic", type=Path, default=CRITIC)
-    parser.add_argument("--few-steps", type=Path, help="a few-step adapter's file")
     parser.add_argument("--captions", type=int, default=200)
     parser.add_argument("--guidance-captions", type=int, default=64)
     arguments = parser.parse_args()
     use_one_thread()
     critic = Critic.load(arguments.critic)
     extent = Extent(arguments.captions, arguments.guidance_captions, 60)
-    name = arguments.model.name
-    if arguments.few_steps is None:
-        result, drawn = measure(arguments.model, critic, extent)
-    else:
-        name = f"{name}-{FEW_STEPS}step"
-        result, drawn = measure_few_steps(arguments.model, arguments.few_steps, critic, extent)
-    keep(name, result, drawn)
+    result, drawn = measure(arguments.model, critic, extent)
+    keep(arguments.model.name, result, drawn)
     print(json.dumps(result, indent=2))
     print("\n".join(drawn.captions[:40]))
 
@@ -89,7 +80,7 @@ def measure(model: Path, critic: Critic, extent: Extent) -> tuple[Json, Drawn]:
     scales = choose_guidance(pipeline, critic, extent.guidance_captions, how)
     best = Sampling(how.num_inference_steps, max(scales, key=scales.__getitem__), how.size)
     began = time.process_time()
-    drawn = _drawn(pipeline, extent, best)
+    drawn = draw_unseen(pipeline, extent.captions, best)
     seconds = (time.process_time() - began) / extent.captions
     result: Json = {
         "model": model.name,
@@ -101,8 +92,8 @@ def measure(model: Path, critic: Critic, extent: Extent) -> tuple[Json, Drawn]:
         "guidance_tried": {str(scale): round(score, 4) for scale, score in scales.items()},
         "size": best.size,
         "cpu_seconds_per_picture_batch_16": round(seconds, 3),
-        "scores": _scores(critic, drawn),
-        "scores_against_wrong_captions": _scores(critic, _misassigned(drawn)),
+        "scores": both_scores(critic, drawn),
+        "scores_against_wrong_captions": both_scores(critic, _misassigned(drawn)),
         "judges_on_drawn_pictures": {
             "critic": shares(accuracy(critic, size=how.size)),
             "exact": shares(by_measures(_drawn_by_hand(extent.checks, how.size))),
@@ -111,41 +102,13 @@ def measure(model: Path, critic: Critic, extent: Extent) -> tuple[Json, Drawn]:
     return result, drawn
 
 
-def measure_few_steps(
-    model: Path, adapter: Path, critic: Critic, extent: Extent
-) -> tuple[Json, Drawn]:
-    """Return the adapter's result and pictures; the zero lines are the model without it."""
-    pipeline, how = open_model(model), Sampling()
-    without = {
-        f"{FEW_STEPS} steps, guidance {scale:g}": _scores(
-            critic, _drawn(pipeline, extent, Sampling(FEW_STEPS, scale, how.size))
-        )
-        for scale in (how.guidance_scale, 1.0)
-    }
-    load_adapter(pipeline, adapter)
-    began = time.process_time()
-    drawn = _drawn(pipeline, extent, Sampling(FEW_STEPS, 1.0, how.size))
-    seconds = (time.process_time() - began) / extent.captions
-    result: Json = {
-        "model": f"{model.name} with the few-step adapter",
-        "checksum": digest(adapter),
-        "weight_bytes": adapter.stat().st_size,
-        "captions": "combinations that training never met",
-        "num_inference_steps": FEW_STEPS,
-        "guidance_scale": 1.0,
-        "size": how.size,
-        "cpu_seconds_per_picture_batch_16": round(seconds, 3),
-        "scores": _scores(critic, drawn),
-        "without_the_adapter": without,
-    }
-    return result, drawn
+def draw_unseen(pipeline: Pipeline, count: int, how: Sampling) -> Drawn:
+    """Return pictures of captions whose combinations training never met."""
+    return draw_scenes(pipeline, unseen_scenes(count), EVALUATION_SEED, how)
 
 
-def _drawn(pipeline: Pipeline, extent: Extent, how: Sampling) -> Drawn:
-    return draw_scenes(pipeline, unseen_scenes(extent.captions), EVALUATION_SEED, how)
-
-
-def _scores(critic: Critic, drawn: Drawn) -> Json:
+def both_scores(critic: Critic, drawn: Drawn) -> Json:
+    """Return what the critic and the exact measures make of the pictures."""
     return {"critic": shares(by_critic(critic, drawn)), "exact": shares(by_measures(drawn))}
 
 

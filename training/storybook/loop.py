@@ -131,9 +131,10 @@ class Run:
             for name, value in take_step(step).items():
                 numbers[name] = value if step == first else 0.95 * numbers[name] + 0.05 * value
             done = step + 1
-            if done % self.schedule.log_every == 0 or done == self.schedule.steps:
+            saves = done % self.schedule.checkpoint_every == 0 or done == self.schedule.steps
+            if saves or done % self.schedule.log_every == 0:
                 self._log(done, (time.monotonic() - began) / (done - first), numbers)
-            if done % self.schedule.checkpoint_every == 0 or done == self.schedule.steps:
+            if saves:  # after the log, of which it keeps a picture
                 self.save(parts, done)
                 plot_log(self.folder / LOG).save(self.folder / PLOT)
                 after_checkpoint(done)

@@ -51,6 +51,17 @@ def learn(folder: Path, killed_at: int | None = None) -> dict[str, torch.Tensor]
     return dict(model.state_dict()) | {str(i): v for i, v in enumerate(average.state_dict())}
 
 
+def test_a_checkpoint_may_come_before_the_first_line_of_the_log(tmp_path: Path) -> None:
+    schedule = Schedule(4, 0.05, warmup=1, checkpoint_every=2, log_every=3)
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    run = Run(tmp_path, schedule)
+    run.train({"model": model}, optimizer, lambda step: {"loss": float(step)})
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3, 4]
+    assert (tmp_path / PLOT).exists()
+
+
 @pytest.mark.parametrize("killed_at", [0, 3, 6, 11])
 def test_a_resumed_run_ends_where_an_unbroken_run_ends(tmp_path: Path, killed_at: int) -> None:
     unbroken = learn(tmp_path / "unbroken")
