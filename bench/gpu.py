@@ -19,6 +19,7 @@ import torch
 
 from bench.figures import Machine, greenroom_version, this_machine
 from bench.gpu_loop import loop_figures
+from bench.gpu_memory import memory
 from bench.gpu_models import Built, build
 from bench.gpu_parts import (
     Settings,
@@ -36,6 +37,7 @@ PARTS = {
     "equality": equality,
     "rows": rows_against_time,
     "loop": loop_figures,
+    "memory": memory,
     "compiled": compiled,  # last: it changes the network for good
 }
 

@@ -35,7 +35,7 @@ from server.engine.families.flux import FluxFamily
 from server.engine.families.sdxl import SdxlFamily
 from server.engine.tokens import t5_tokenizer
 
-_SDXL = Path("server/registry/configs/sdxl")
+SDXL = Path("server/registry/configs/sdxl")
 # FLUX.1 dev: the transformer's own defaults, and the widths that its model card gives.
 _FLUX_VAE: Mapping[str, Any] = {
     "in_channels": 3,
@@ -112,11 +112,11 @@ def build(family: Family, device: torch.device, *, small: bool) -> Built:
 
 
 def _sdxl(device: torch.device) -> StableDiffusionXLPipeline:
-    first = CLIPTextConfig.from_pretrained(_SDXL / "text_encoder")
-    second = CLIPTextConfig.from_pretrained(_SDXL / "text_encoder_2")
+    first = CLIPTextConfig.from_pretrained(SDXL / "text_encoder")
+    second = CLIPTextConfig.from_pretrained(SDXL / "text_encoder_2")
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(_SDXL / "unet"))
-        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(_SDXL / "vae"))
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(SDXL / "unet"))
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(SDXL / "vae"))
         text_encoder = CLIPTextModel(first)
         text_encoder_2 = CLIPTextModelWithProjection(second)
     return StableDiffusionXLPipeline(
@@ -124,17 +124,17 @@ def _sdxl(device: torch.device) -> StableDiffusionXLPipeline:
         vae=_filled(vae, device),
         text_encoder=_filled(text_encoder, device),
         text_encoder_2=_filled(text_encoder_2, device),
-        tokenizer=CLIPTokenizer.from_pretrained(_SDXL / "tokenizer"),
-        tokenizer_2=CLIPTokenizer.from_pretrained(_SDXL / "tokenizer_2"),
+        tokenizer=CLIPTokenizer.from_pretrained(SDXL / "tokenizer"),
+        tokenizer_2=CLIPTokenizer.from_pretrained(SDXL / "tokenizer_2"),
         scheduler=EulerDiscreteScheduler.from_config(
-            EulerDiscreteScheduler.load_config(_SDXL / "scheduler")
+            EulerDiscreteScheduler.load_config(SDXL / "scheduler")
         ),
         add_watermarker=False,
     )
 
 
 def _flux(device: torch.device) -> FluxPipeline:
-    clip = CLIPTextConfig.from_pretrained(_SDXL / "text_encoder")
+    clip = CLIPTextConfig.from_pretrained(SDXL / "text_encoder")
     with torch.device("meta"):
         transformer = FluxTransformer2DModel(guidance_embeds=True)
         vae = AutoencoderKL(**_FLUX_VAE)
@@ -145,7 +145,7 @@ def _flux(device: torch.device) -> FluxPipeline:
         vae=_filled(vae, device),
         text_encoder=_filled(text_encoder, device),
         text_encoder_2=_filled(text_encoder_2, device),
-        tokenizer=CLIPTokenizer.from_pretrained(_SDXL / "tokenizer"),
+        tokenizer=CLIPTokenizer.from_pretrained(SDXL / "tokenizer"),
         tokenizer_2=t5_tokenizer(),  # its words are few, its encoder is the real one's size
         scheduler=FlowMatchEulerDiscreteScheduler(
             shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15

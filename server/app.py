@@ -20,11 +20,14 @@ from server.domain.rates import Rates
 from server.domain.row_times import RowTimes
 from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
+from server.engine.lending import Lender
+from server.engine.messages import Limits
 from server.net.fetch import SafeFetcher
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.budgets import Budgets
 from server.services.calls import Calls
 from server.services.chains import Chains
 from server.services.circuits import Circuits
@@ -40,12 +43,14 @@ from server.services.models import Models
 from server.services.provider_maker import ProviderMaker
 from server.services.record import Record
 from server.services.remotes import Remotes
+from server.services.residency import Residency
 from server.services.routing import Router
 from server.services.runner import Runner
 from server.services.services import Services
 from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.uploads import Uploads
+from server.services.usage import Usage
 from server.services.workers import Workers
 from server.settings import Settings, admin_token
 from server.store.lock import server_lock
@@ -145,13 +150,17 @@ class _House:
             store, self.adapter_files, now, max_bytes=settings.max_adapter_mib * 2**20
         )
         self.active = ActiveJobs()
-        self.runner = Runner(store, self.active, self.rates, self.new_id, now, self.epoch)
+        self.runner = Runner(
+            store, self.active, self.rates, self.new_id, now, self.epoch, settings.tariff
+        )
         self.workers = [self._worker(device) for device in self.devices]
         self.provider_maker = ProviderMaker(self.sources)
         self.remotes = Remotes(store, self.provider_maker)
+        self.budgets = Budgets(settings.tariff, self.rates, self.remotes)
         self.lanes = Lanes(self.remotes, Rates(), time.monotonic, now)
         self.record = Record(store, self.runner, now)
         self.calls = Calls(store, self.runner, self.record, self.lanes, time.monotonic)
+        self.lender = Lender(self.workers, settings.data_dir)
         self.dispatcher = Dispatcher(
             self.workers,
             self.active,
@@ -160,11 +169,13 @@ class _House:
             self.record,
             self.lanes,
             self.rates,
+            loans=lambda: self.lender.loans,
         )
         self.chains = Chains(store, self.registry)
-        self.seen = Workers(self.workers, self.dispatcher)
+        self.seen = Workers(self.workers, self.dispatcher, self.lender)
+        self.residency = Residency(self.workers, self.registry)
         self.models = Models(
-            self.registry, self.seen.loaded_models, settings.weights_dir, self.remotes
+            self.registry, self.residency.loaded_models, settings.weights_dir, self.remotes
         )
 
     async def open(self, stack: AsyncExitStack) -> Services:
@@ -174,6 +185,8 @@ class _House:
         for worker in self.workers:
             stack.push_async_callback(worker.stop)
             await worker.start()
+        stack.push_async_callback(self.lender.stop)
+        await self.lender.start()
         await stack.enter_async_context(self.provider_maker)
         stack.push_async_callback(self.remotes.stop)
         await self.remotes.start()
@@ -198,9 +211,11 @@ class _House:
             connections=Connections(store, self.remotes, self.registry.has, self.new_id, self.now),
             chains=self.chains,
             circuits=Circuits(store, self.lanes, self.remotes),
-            keys=Keys(store, admin_token(settings), self.new_id, self.now),
+            keys=self._keys(),
+            usage=Usage(store, settings.tariff, self.now, self.budgets.cheapest),
             models=self.models,
             workers=self.seen,
+            residency=self.residency,
             health=Health(store, self.models, self.seen, self.active, self.runner),
             active=self.active,
             tally=self.runner.tally,
@@ -220,7 +235,12 @@ class _House:
             self.now,
             max_jobs=self.settings.max_queued_jobs,
             max_jobs_per_owner=self.settings.max_queued_jobs_per_owner,
+            budgets=self.budgets,
         )
+
+    def _keys(self) -> Keys:
+        token, currency = admin_token(self.settings), self.settings.currency
+        return Keys(self.store, token, self.new_id, self.now, currency=currency)
 
     def _uploads(self) -> Uploads:
         return Uploads(
@@ -242,9 +262,24 @@ class _House:
             load_source=self.sources,
             adapter_file=self.adapter_files.path,
             row_times=self.row_times,
+            limits=limits(self.settings),
             on_change=lambda: self.dispatcher.wake(),  # which is made after the workers
             preview_interval_seconds=self.settings.preview_interval_seconds,
         )
+
+
+def limits(settings: Settings) -> Limits:
+    """Return how much memory each worker may take."""
+    device, main, minutes = (
+        settings.device_memory_gib,
+        settings.main_memory_gib,
+        settings.keep_alive_minutes,
+    )
+    return Limits(
+        device_bytes=None if device is None else round(device * 2**30),
+        main_bytes=None if main is None else round(main * 2**30),
+        keep_alive_seconds=None if minutes is None else minutes * 60,
+    )
 
 
 def make_registry(settings: Settings) -> Registry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from server.domain.money import Currency, Money
+from server.domain.tariff import Tariff
+
 _PACKAGE = Path(__file__).parent
+Price = Annotated[Decimal, Field(gt=0, le=1_000_000, decimal_places=6)]
 
 
 def default_data_dir() -> Path:
@@ -67,6 +72,20 @@ class Settings(BaseSettings):
         default=("auto",),
         description="Devices to draw on, separated by commas: auto, cpu, cuda:0, cuda:1",
     )
+    device_memory_gib: float | None = Field(
+        default=None, gt=0, description="Most of each device's memory to take; absent: all there is"
+    )
+    main_memory_gib: float | None = Field(
+        default=None,
+        ge=0,
+        description="Main memory for models that wait beside each device; absent: half of what is "
+        "free, none for a CPU",
+    )
+    keep_alive_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Give a model's memory back so long after its last picture; absent: never",
+    )
     master_key: SecretStr | None = Field(
         default=None,
         description="Encrypts the keys of connections, 32 characters or more; while it changes, "
@@ -86,6 +105,17 @@ class Settings(BaseSettings):
     )
     preview_interval_seconds: float = Field(
         default=0.5, ge=0.5, le=60, description="Shortest time between two previews of one picture"
+    )
+    currency: Currency = Field(default="USD", description="What prices and budgets are in")
+    gpu_price_per_hour: Price | None = Field(
+        default=None, description="An hour of a device, such as 1.80; absent: not priced"
+    )
+    credit_price: Price | None = Field(
+        default=None, description="Money per credit, to show costs as credits, too; absent: not"
+    )
+    compare_price_per_image: Price | None = Field(
+        default=None,
+        description="What a picture would cost elsewhere, for what the usage report calls saved",
     )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto: console in a terminal, else JSON"
@@ -137,6 +167,20 @@ class Settings(BaseSettings):
         config = os.environ.get("GREENROOM_CONFIG")
         toml = TomlConfigSettingsSource(settings_cls, Path(config)) if config else None
         return (init_settings, env_settings, *((toml,) if toml else ()))
+
+    @property
+    def tariff(self) -> Tariff:
+        """The prices of this server."""
+
+        def money(price: Decimal | None) -> Money | None:
+            return None if price is None else Money.parse(price, self.currency)
+
+        return Tariff(
+            currency=self.currency,
+            device_hour=money(self.gpu_price_per_hour),
+            credit=money(self.credit_price),
+            remote_picture=money(self.compare_price_per_image),
+        )
 
     @property
     def master_keys(self) -> tuple[SecretStr, ...]:

@@ -62,7 +62,7 @@ IdempotencyKey = Annotated[
     responses={
         200: {"model": JobView, "description": "The job has ended already", "headers": _LINKS},
         202: {"description": "The job is kept and will be drawn", "headers": _LINKS},
-        **documented(404, 409, 429, 507),
+        **documented(402, 404, 409, 429, 507),
     },
 )
 async def create_job(

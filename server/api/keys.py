@@ -1,4 +1,4 @@
-"""API keys, for administrators: make, list, revoke."""
+"""API keys, for administrators: make, list, budget, revoke."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from server.api.lists import ItemList
 from server.api.problems import documented
 from server.domain.images import Frozen, Id
 from server.domain.keys import ApiKey, Scope
+from server.domain.money import Money
 
 router = APIRouter(prefix="/api/v1/keys", tags=["administration"])
 
@@ -26,6 +27,16 @@ class KeyRequest(Frozen):
         description="Whose pictures it sees; absent: a new owner",
     )
     scopes: tuple[Scope, ...] = Field(default=(Scope.GENERATE,), min_length=1, max_length=2)
+    budget: Money | None = Field(
+        default=None,
+        description="What its jobs may cost in a calendar month (UTC); absent: whatever they cost",
+    )
+
+
+class Budget(Frozen):
+    """A key's budget; null: none."""
+
+    budget: Money | None
 
 
 class NewKey(Frozen):
@@ -40,7 +51,9 @@ class NewKey(Frozen):
 )
 async def create_key(body: KeyRequest, services: ServicesDep) -> NewKey:
     """Return a new key with its secret."""
-    key, secret = await services.keys.create(body.name, owner=body.owner, scopes=body.scopes)
+    key, secret = await services.keys.create(
+        body.name, owner=body.owner, scopes=body.scopes, budget=body.budget
+    )
     return NewKey(key=key, secret=secret)
 
 
@@ -48,6 +61,24 @@ async def create_key(body: KeyRequest, services: ServicesDep) -> NewKey:
 async def list_keys(services: ServicesDep) -> ItemList[ApiKey]:
     """Return all keys, revoked ones too, newest first; never a secret."""
     return ItemList(items=tuple(await services.keys.list()), next_cursor=None)
+
+
+@router.put(
+    "/{key_id}/budget",
+    summary="Set a key's budget",
+    operation_id="set_key_budget",
+    responses=documented(404, 507),
+)
+async def set_budget(
+    body: Budget,
+    key_id: Annotated[Id, Path(description="Id of a key")],
+    services: ServicesDep,
+) -> ApiKey:
+    """Change what a key's jobs may cost in a calendar month; what is spent already counts.
+
+    `GET /api/v1/usage` shows what is left.
+    """
+    return await services.keys.set_budget(key_id, body.budget)
 
 
 @router.delete(

@@ -62,6 +62,7 @@ class _Present(Collector):
         yield self._workers()
         yield self._ended()
         yield self._pictures()
+        yield self._money()
         yield from self._connections()
 
     def _jobs(self) -> Metric:
@@ -97,6 +98,16 @@ class _Present(Collector):
         for (model, worker), drawn in self._services.tally.pictures.items():
             pictures.add_metric([model, worker], drawn.count, drawn.seconds)
         return pictures
+
+    def _money(self) -> Metric:
+        money = CounterMetricFamily(
+            "greenroom_cost_micros",
+            "Millionths of the currency that pictures with a known price cost since the start.",
+            labels=["model", "worker", "currency"],
+        )
+        for labels, micros in self._services.tally.micros.items():
+            money.add_metric(labels, micros)
+        return money
 
     def _connections(self) -> Iterable[Metric]:
         state = GaugeMetricFamily(

@@ -96,6 +96,34 @@ async def pin_model(model_id: NamedModel, services: ServicesDep) -> ModelView:
     return await services.models.pin(model_id)
 
 
+@admin_router.post(
+    "/{model_id}/load",
+    summary="Load a model",
+    operation_id="load_model",
+    responses=documented(404, 409, 503),
+)
+async def load_model(model_id: NamedModel, services: ServicesDep) -> ModelView:
+    """Have a model on the devices before its first picture; answers when it is there.
+
+    It waits for pictures under way, since loading would stop them. For administrators.
+    """
+    return services.models.get(await services.residency.load(model_id))
+
+
+@admin_router.post(
+    "/{model_id}/unload",
+    summary="Give a model's memory back",
+    operation_id="unload_model",
+    responses=documented(404),
+)
+async def unload_model(model_id: NamedModel, services: ServicesDep) -> ModelView:
+    """Take a model out of all memory, once nobody draws with it; the next picture loads it again.
+
+    For administrators.
+    """
+    return services.models.get(await services.residency.unload(model_id))
+
+
 @admin_router.delete(
     "/{model_id}",
     status_code=204,

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from server.api.problems import headers_of, status_of
 from server.domain.errors import (
     AppError,
+    BudgetExceededError,
     ModelNotFoundError,
     QueueFullError,
     UnauthorizedError,
@@ -24,6 +25,7 @@ _CODES: Mapping[type[AppError], str] = {
     UnauthorizedError: "invalid_api_key",
     ModelNotFoundError: "model_not_found",
     QueueFullError: "rate_limit_exceeded",
+    BudgetExceededError: "insufficient_quota",
 }
 # Our names of parameters, where OpenAI's differ.
 _PARAMETERS = {

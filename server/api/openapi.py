@@ -44,6 +44,7 @@ _TAGS = [
     {"name": "uploads", "description": "Source pictures to start from."},
     {"name": "models", "description": "What can be drawn with."},
     {"name": "adapters", "description": "LoRA files that change what models draw."},
+    {"name": "usage", "description": "What was drawn and what it cost."},
     {"name": "connections", "description": "Remote services to draw with; for administrators."},
     {"name": "openai", "description": "For clients that speak OpenAI's form."},
     {"name": "administration", "description": "Keys and workers; for administrators."},

@@ -25,6 +25,7 @@ from server.api import (
     problems,
     signin,
     uploads,
+    usage,
     workers,
 )
 from server.api.answers import install_handlers
@@ -44,6 +45,7 @@ DRAWING: tuple[APIRouter, ...] = (
     models.router,
     uploads.router,
     adapters.router,
+    usage.router,
     signin.private,
     openapi.router,
 )
@@ -77,7 +79,7 @@ def install(app: FastAPI, *, allowed_hosts: Sequence[str]) -> None:
     app.include_router(
         openai.router,
         dependencies=drawing,
-        responses=openai_errors.documented(400, 401, 403, 500, 503),
+        responses=openai_errors.documented(400, 401, 402, 403, 500, 503),
     )
     install_pages(app)
     install_handlers(app)

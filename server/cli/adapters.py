@@ -127,14 +127,10 @@ async def open_adapters(settings: Settings) -> AsyncIterator[Adapters]:
 
 @asynccontextmanager
 async def _adapters() -> AsyncIterator[Adapters]:
-    import logging
-
-    import structlog
-
+    from server.cli.console import say_nothing_twice
     from server.cli.settings import read_settings
 
-    # What is noted is for servers; here it is said to the person.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    say_nothing_twice()
     async with open_adapters(read_settings()) as adapters:
         yield adapters
 

@@ -83,9 +83,11 @@ def remove(model: _Model) -> None:
 async def _chains() -> AsyncIterator[Chains]:
     from server.app import make_registry
     from server.cli.connections_open import open_store
+    from server.cli.console import say_nothing_twice
     from server.cli.settings import read_settings
     from server.services.chains import Chains
 
+    say_nothing_twice()
     settings = read_settings()
     async with open_store(settings) as store:
         yield Chains(store, make_registry(settings))

@@ -24,14 +24,11 @@ T = TypeVar("T")
 def with_connections(use: Callable[[Connections], Awaitable[T]]) -> T:
     """Return what `use` returns. A server may run beside this; it takes changes over in seconds."""
     import asyncio
-    import logging
 
-    import structlog
-
+    from server.cli.console import say_nothing_twice
     from server.cli.settings import read_settings
 
-    # What is noted is for servers; here it is said to the person.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    say_nothing_twice()
 
     async def run() -> T:
         async with open_connections(read_settings()) as connections:

@@ -73,3 +73,12 @@ def span(seconds: float) -> str:
 def pictures(count: int) -> str:
     """Return '1 picture' or '3 pictures'."""
     return "1 picture" if count == 1 else f"{count} pictures"
+
+
+def say_nothing_twice() -> None:
+    """Leave out what services note for a server's log: here it is said to the person."""
+    import logging
+
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

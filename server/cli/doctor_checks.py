@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from server.domain.errors import StorageUnavailableError
+from server.domain.plans import Weights
 from server.engine.devices import find_devices
 from server.registry.registry import Registry
 from server.settings import Settings, unknown_variables
@@ -43,6 +44,7 @@ class Device(BaseModel):
     free_bytes: int = 0
     total_bytes: int = 0
     dtype: str = ""
+    weights: tuple[Weights, ...] = ("full",)  # the forms that it can hold them in
     error: str | None = None
 
 
@@ -109,7 +111,6 @@ def _devices(settings: Settings, facts: Facts) -> Iterator[Finding]:
     if _has_card() and not any(device.id.startswith("cuda") for device in facts.devices):
         why = "torch is a CPU build" if facts.cuda is None else f"devices are {settings.devices}"
         yield Finding("note", "device", f"there is an NVIDIA card, but {why}")
-    yield Finding("ok", "attention", f"torch SDPA; xformers: {facts.xformers}")
     yield Finding("ok", "torchao", facts.torchao or "not installed; only quantisation needs it")
 
 

@@ -19,6 +19,7 @@ from server.cli.recipes import options_again, read_recipe, same_sources
 from server.cli.settings import read_settings
 from server.domain.events import Picture
 from server.domain.images import ImageFormat, ImageRequest
+from server.domain.money import total
 from server.engine.messages import Sources
 
 if TYPE_CHECKING:
@@ -103,8 +104,11 @@ def report(outcome: Outcome, *, as_json: bool) -> None:
             aside.print(f"{one.kept} was there already and is kept.", markup=False)
         out.print(str(one.path), markup=False)
     seeds = ", ".join(str(one.picture.recipe.seed) for one in outcome.saved)
+    cost = total([one.picture.cost for one in outcome.saved])
+    paid = "" if cost is None else f", {cost}"
     aside.print(
-        f"{pictures(len(outcome.saved))} in {span(outcome.seconds)}, seed {seeds}", style="dim"
+        f"{pictures(len(outcome.saved))} in {span(outcome.seconds)}, seed {seeds}{paid}",
+        style="dim",
     )
     for remark in outcome.remarks:
         aside.print(remark, markup=False)
@@ -174,5 +178,6 @@ def _as_json(one: Saved) -> dict[str, object]:
         "height": picture.height,
         "format": ImageFormat(picture.format).value,
         "duration_seconds": picture.duration_seconds,
+        "cost": None if picture.cost is None else picture.cost.model_dump(),
         "recipe": picture.recipe.model_dump(mode="json"),
     }

@@ -69,6 +69,12 @@ def generate(
             help="NAME or NAME:WEIGHT of an adapter to draw with, such as ink:0.8; up to 8 times."
         ),
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="What the picture may give up, if the model offers it: exact, memory or fast."
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,6 +147,7 @@ def generate(
         "strength": strength,
         "outpaint": sides("--outpaint", outpaint),
         "adapters": [typed_adapter("--adapter", each) for each in adapter] if adapter else None,
+        "profile": profile,
         "options": named_values("--option", option) if option else None,
         "fallback": fallback,
         "clip_skip": clip_skip,

@@ -10,17 +10,19 @@ import typer
 
 if TYPE_CHECKING:
     from server.domain.keys import ApiKey
+    from server.domain.money import Money
     from server.services.keys import Keys
 
 
-_HEADINGS = ("id", "name", "owner", "scopes", "begins", "made", "last used", "")
+_HEADINGS = ("id", "name", "owner", "scopes", "begins", "made", "last used", "budget", "")
 
 
 def build() -> typer.Typer:
     """Return the `keys` command."""
-    app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+    app = typer.Typer(help="Make, list, budget and revoke API keys.", no_args_is_help=True)
     app.command("create")(create)
     app.command("list")(list_keys)
+    app.command("budget")(budget)
     app.command("revoke")(revoke)
     return app
 
@@ -34,6 +36,10 @@ def create(
     admin: Annotated[
         bool, typer.Option("--admin", help="May also manage keys, models and connections.")
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Money a calendar month, such as 5.00; absent: no budget."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Make a key. Its secret is shown once."""
@@ -45,9 +51,11 @@ def create(
 
     scopes = (Scope.ADMIN, Scope.GENERATE) if admin else (Scope.GENERATE,)
 
+    amount = None if budget is None else _money(budget)
+
     async def make() -> tuple[ApiKey, str]:
         async with _keys() as keys:
-            return await keys.create(name, owner=owner, scopes=scopes)
+            return await keys.create(name, owner=owner, scopes=scopes, budget=amount)
 
     key, secret = asyncio.run(make())
     if as_json:
@@ -77,6 +85,26 @@ def list_keys(
         print_table(_HEADINGS, [_row(key) for key in found])
     else:
         _note("No keys yet. Make one with: greenroom keys create NAME")
+
+
+def budget(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `greenroom keys list` shows it.")],
+    amount: Annotated[
+        str, typer.Argument(help="Money a calendar month, such as 5.00; none: no budget.")
+    ],
+) -> None:
+    """Change what a key's jobs may cost in a month; what is spent already counts."""
+    import asyncio
+
+    new = None if amount == "none" else _money(amount)
+
+    async def change() -> ApiKey:
+        async with _keys() as keys:
+            return await keys.set_budget(key_id, new)
+
+    key = asyncio.run(change())
+    said = "has no budget now" if key.budget is None else f"may spend {key.budget} a month now"
+    _note(f"'{key.name}' ({key.prefix}...) {said}.")
 
 
 def revoke(
@@ -109,7 +137,13 @@ async def _keys() -> AsyncIterator[Keys]:
     store = await Store.open(settings.store_url)  # rows alone: a server may run beside this
     try:
         new_id = IdMaker(time.time, last=await store.greatest_id())
-        yield Keys(store, admin_token(settings), new_id, lambda: datetime.now(UTC))
+        yield Keys(
+            store,
+            admin_token(settings),
+            new_id,
+            lambda: datetime.now(UTC),
+            currency=settings.currency,
+        )
     finally:
         await store.close()
 
@@ -119,7 +153,19 @@ def _row(key: ApiKey) -> tuple[str, ...]:
     revoked = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
     scopes = ", ".join(key.scopes)
     made = f"{key.created_at:%Y-%m-%d}"
-    return (key.id, key.name, key.owner, scopes, key.prefix + "...", made, used, revoked)
+    budget = str(key.budget or "")
+    return (key.id, key.name, key.owner, scopes, key.prefix + "...", made, used, budget, revoked)
+
+
+def _money(amount: str) -> Money:
+    from server.cli.console import USAGE, CommandError
+    from server.cli.settings import read_settings
+    from server.domain.money import Money
+
+    try:
+        return Money.parse(amount, read_settings().currency)
+    except ValueError as error:
+        raise CommandError(f"--budget: {error}", exit_code=USAGE) from error
 
 
 def _note(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import secrets
 import time
@@ -24,6 +25,7 @@ from server.domain.models import ModelState
 from server.domain.rates import Rates
 from server.domain.resolve import resolve
 from server.domain.sizes import Pixels, SourcePixels
+from server.domain.tariff import Tariff
 from server.domain.work import denoising_steps
 from server.engine.client import EngineWorker
 from server.engine.devices import find_devices
@@ -95,7 +97,7 @@ async def local_drawer(settings: Settings) -> AsyncIterator[Drawer]:
     )
     try:
         max_pixels = settings.max_upload_megapixels * 1_000_000
-        yield LocalDrawer(registry, worker, kept, max_pixels, known_adapters)
+        yield LocalDrawer(registry, worker, kept, max_pixels, known_adapters, settings.tariff)
     finally:
         await worker.stop()
 
@@ -110,12 +112,14 @@ class LocalDrawer:
         kept: _Kept,
         max_pixels: int,
         known_adapters: KnownAdapters,
+        tariff: Tariff,
     ) -> None:
         self._registry = registry
         self._worker = worker
         self._kept = kept
         self._max_pixels = max_pixels
         self._known_adapters = known_adapters
+        self._tariff = tariff
 
     async def parameters(self, model: str | None) -> frozenset[str]:
         """Return what `model` takes, as the registry declares it."""
@@ -184,6 +188,6 @@ class LocalDrawer:
                 if isinstance(event, Progress):
                     yield Step(event.index * per_picture + event.step, total, None)
                 elif isinstance(event, Picture):
-                    yield event
+                    yield dataclasses.replace(event, cost=self._tariff.cost_of(event))
                 elif isinstance(event, Failed):
                     raise CommandError(f"{event.error.title}: {event.error.detail}")

@@ -16,6 +16,7 @@ from server.cli import (
     models,
     recipe,
     serve,
+    usage,
     version,
 )
 from server.cli.console import FAILURE, USAGE, CommandError, print_error
@@ -47,6 +48,7 @@ def build() -> typer.Typer:
     app.add_typer(connections.build(), name="connections")
     app.add_typer(chains.build(), name="chains")
     app.add_typer(keys.build(), name="keys")
+    app.command("usage")(usage.usage)
     app.command("doctor")(doctor.doctor)
     app.command("version")(version.version)
     return app

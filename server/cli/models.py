@@ -8,6 +8,7 @@ import typer
 
 from server.cli.models_add import add
 from server.cli.models_list import described, list_models, show
+from server.cli.models_memory import load, loaded, unload
 
 if TYPE_CHECKING:
     from server.registry.registry import Registry
@@ -31,6 +32,9 @@ def build() -> typer.Typer:
     app.command("check")(check)
     app.command("add")(add)
     app.command("remove")(remove)
+    app.command("load")(load)
+    app.command("unload")(unload)
+    app.command("loaded")(loaded)
     return app
 
 

@@ -16,6 +16,7 @@ from server.cli.drawing import News, Step, Waiting
 from server.domain.events import Picture
 from server.domain.images import ImageFormat, ImageRequest
 from server.domain.jobs import JobError
+from server.domain.money import Money
 from server.domain.recipes import Recipe
 from server.engine.messages import Sources
 
@@ -52,6 +53,7 @@ class _Image(BaseModel):
     duration_seconds: float
     recipe: Recipe
     url: str
+    cost: Money | None = None  # servers before budgets say nothing of it
 
 
 class _Job(BaseModel):
@@ -183,6 +185,7 @@ class RemoteDrawer:
             recipe=image.recipe,
             duration_seconds=image.duration_seconds,
             device_seconds=image.duration_seconds,
+            cost=image.cost,
         )
 
     async def _call(

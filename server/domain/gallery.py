@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from server.domain.images import Frozen, Id, ImageFormat
+from server.domain.money import Money
 from server.domain.recipes import Recipe
 
 
@@ -26,6 +27,7 @@ class StoredImage(Frozen):
     served_by: str
     duration_seconds: float
     recipe: Recipe
+    cost: Money | None = None  # None: not priced, or not known
     created_at: datetime
 
 

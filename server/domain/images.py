@@ -80,6 +80,18 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+class Profile(StrEnum):
+    """What a picture may give up. Only EXACT is used unless the model or the request allows more.
+
+    EXACT: the reference picture, wherever the weights wait. MEMORY: 8 or 4 bits a weight, decoding
+    in tiles. FAST: 8-bit arithmetic, and blocks that hardly change are not computed again.
+    """
+
+    EXACT = "exact"
+    MEMORY = "memory"
+    FAST = "fast"
+
+
 class Fallback(StrEnum):
     """Who may draw where the model asked for cannot: nobody, our own machines, or the chain."""
 
@@ -181,6 +193,11 @@ class ImageRequest(Frozen):
     negative_original_size: Pair | None = None
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
+    profile: Profile | None = Field(
+        default=None,
+        description="What the picture may give up for less memory or more speed, if the model "
+        "offers it",
+    )
     priority: Priority = Priority.NORMAL
     fallback: Fallback | None = Field(
         default=None,
@@ -225,6 +242,7 @@ class ResolvedRequest(Frozen):
     negative_original_size: Pair | None = None
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
+    profile: Profile = Profile.EXACT
     format: ImageFormat
 
     @property

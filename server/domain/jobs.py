@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from server.domain.budgets import Hold
 from server.domain.images import Frozen, Id, ImageRequest, Priority, ResolvedRequest
+from server.domain.money import Money
 from server.domain.routes import Route, alone
 
 
@@ -33,9 +35,11 @@ class JobError(Frozen):
 
 
 class Job(Frozen):
-    """One row of the queue. `deaths` counts workers that ended while drawing it.
+    """One row of the queue.
 
-    `route` is None in rows of versions that knew no chains; ask `way`.
+    `deaths` counts workers that ended while drawing it. `route` is None in rows of versions that
+    knew no chains; ask `way`. `cost` is of its pictures, once it has ended; None: one of them has
+    no known cost.
     """
 
     id: Id
@@ -54,6 +58,8 @@ class Job(Frozen):
     deaths: int
     error: JobError | None
     route: Route | None
+    hold: Hold | None = None
+    cost: Money | None = None
 
     @property
     def way(self) -> Route:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from server.domain.images import Frozen, Id
+from server.domain.money import Money
 
 ADMIN_OWNER = "admin"
 
@@ -18,13 +19,17 @@ class Scope(StrEnum):
 
 
 class ApiKey(Frozen):
-    """A key as listed: never the secret, only its first letters."""
+    """A key as listed: never the secret, only its first letters.
+
+    `budget` is what its jobs may cost in a calendar month, in UTC; None: whatever they cost.
+    """
 
     id: Id
     name: str
     owner: str
     scopes: tuple[Scope, ...]
     prefix: str
+    budget: Money | None = None
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
@@ -36,6 +41,7 @@ class Caller(Frozen):
     key_id: str
     owner: str
     scopes: frozenset[Scope]
+    has_budget: bool = False
 
     def may(self, scope: Scope) -> bool:
         """Return whether `scope` is granted; ADMIN grants all."""

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
-from server.domain.images import Frozen
+from server.domain.images import Frozen, Profile
 
-
-class Profile(StrEnum):
-    """What a picture may give up. Only EXACT is used unless the model or the request allows more.
-
-    EXACT: the reference picture, wherever the weights wait. MEMORY: 8 or 4 bits a weight, decoding
-    in tiles. FAST: 8-bit arithmetic, and blocks that hardly change are not computed again.
-    """
-
-    EXACT = "exact"
-    MEMORY = "memory"
-    FAST = "fast"
-
+__all__ = ["RESIDENT", "Plan", "Profile", "Weights"]
 
 Weights = Literal["full", "int8", "fp8", "nf4"]
+Encoders = Literal["resident", "evicted", "streamed"]
 
 
 class Plan(Frozen):
@@ -28,15 +17,16 @@ class Plan(Frozen):
 
     Attributes:
         weights: how the denoising network's linear layers are kept.
-        encoders: `evicted` text encoders wait in main memory, and come for a prompt alone.
-        offload: `group` keeps the network in main memory and streams it block by block.
+        encoders: `evicted` text encoders wait in main memory, and come for a prompt alone;
+            `streamed` ones never lie on the device as a whole.
+        offload: `group` keeps the network in main memory and streams it layer by layer.
         decode: `tiled` decodes in overlapping tiles.
         block_cache: whether a step may take up what an earlier one computed (Flux).
     """
 
     profile: Profile = Profile.EXACT
     weights: Weights = "full"
-    encoders: Literal["resident", "evicted"] = "resident"
+    encoders: Encoders = "resident"
     offload: Literal["none", "group"] = "none"
     decode: Literal["whole", "tiled"] = "whole"
     block_cache: bool = False
@@ -47,10 +37,10 @@ class Plan(Frozen):
         said = [self.profile.value]
         if self.weights != "full":
             said.append(self.weights)
-        if self.encoders == "evicted":
-            said.append("encoders evicted")
+        if self.encoders != "resident":
+            said.append(f"encoders {self.encoders}")
         if self.offload != "none":
-            said.append("streamed")
+            said.append("network streamed")
         if self.decode == "tiled":
             said.append("tiled decode")
         if self.block_cache:

@@ -16,6 +16,7 @@ from server.domain.images import (
     Options,
     Outpaint,
     Pair,
+    Profile,
     no_options,
 )
 
@@ -88,7 +89,10 @@ class Recipe(Frozen):
     negative_crops_coords_top_left: Pair | None = None
     negative_target_size: Pair | None = None
     format: ImageFormat
-    profile: Literal["exact"]
+    profile: Profile
+    plan: str | None = Field(
+        default=None, description="How the model was held and run; absent in older recipes"
+    )
     engine: Engine | None
     remote: RemoteEngine | None = None
     created_at: datetime

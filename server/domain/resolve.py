@@ -13,6 +13,7 @@ from server.domain.images import (
     Outpaint,
     Pair,
     ParameterValue,
+    Profile,
     ResolvedRequest,
 )
 from server.domain.models import Family, ModelInfo, ParameterInfo, Style, Task
@@ -44,6 +45,7 @@ OPTIONAL_PARAMETERS = (
     "outpaint",
     "references",
     "adapters",
+    "profile",
 )
 _LISTS = ("images", "adapters")  # types whose maximum is how many
 _FULL_STRENGTH = 1.0
@@ -93,6 +95,7 @@ def resolve(
             "prompt": prompt,
             "negative_prompt": negative_prompt,
             "strength": _strength(request, model),
+            "profile": values["profile"] or Profile.EXACT,
             "references": request.references,
             "adapters": drawn_adapters(request.adapters, model, adapters),
             "options": options,
@@ -152,6 +155,8 @@ def _value(request: ImageRequest, model: ModelInfo, name: str) -> Asked | None:
     declared = model.parameter(name)
     if asked is None or asked == ():
         return None if declared is None else declared.default
+    if declared is None and asked is Profile.EXACT:
+        return None  # what every model does
     if declared is None:
         taken = ", ".join(p.name for p in model.parameters)
         raise RequestRefusedError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from server.domain.models import EngineModel
 from server.engine.drawing import Waiting
 
 # How long pictures of models in memory may go before one whose model must be loaded first.
@@ -14,7 +13,7 @@ MODEL_PATIENCE_SECONDS = 10.0
 def admissible(
     waiting: Sequence[Waiting],
     *,
-    holds: Callable[[EngineModel], bool],
+    holds: Callable[[Waiting], bool],
     is_busy: bool,
     now: float,
 ) -> list[Waiting]:
@@ -26,12 +25,12 @@ def admissible(
 
     Args:
         waiting: in the order in which they came.
-        holds: whether a model is in memory.
+        holds: whether the model of one is in memory.
         is_busy: whether pictures are under way.
         now: on the clock of `Waiting.arrived_at`.
     """
-    at_once = [one for one in waiting if holds(one.message.model)]
-    others = [one for one in waiting if not holds(one.message.model)]
+    at_once = [one for one in waiting if holds(one)]
+    others = [one for one in waiting if not holds(one)]
     if not others:
         return at_once
     first = others[0]

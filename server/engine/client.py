@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,7 +19,17 @@ from server.domain.provider import Estimate, Refusal
 from server.domain.rates import Rates
 from server.domain.row_times import RowTimes
 from server.domain.work import flops
-from server.engine.messages import Draw, DrawAdapter, Sources
+from server.engine.messages import (
+    NO_LIMITS,
+    Draw,
+    DrawAdapter,
+    Lend,
+    Limits,
+    Preload,
+    Residents,
+    Sources,
+    Unload,
+)
 from server.engine.process import WorkerProcess
 from server.engine.schedulers import OWN, SCHEDULERS
 from server.engine.session import Session
@@ -53,6 +63,7 @@ class EngineWorker:
         load_source: returns a source picture's file by its id.
         adapter_file: where an adapter's file lies, by its SHA-256; None: there are none.
         row_times: curves of earlier processes, and what is learned now.
+        limits: how much memory it may take.
         on_change: called when its state changes.
         preview_interval_seconds: shortest time between two previews of one picture.
         ping_timeout_seconds: how long the process may be silent.
@@ -71,6 +82,7 @@ class EngineWorker:
         load_source: Callable[[str], Awaitable[bytes]],
         adapter_file: Callable[[str], Path] | None = None,
         row_times: RowTimes | None = None,
+        limits: Limits = NO_LIMITS,
         on_change: Callable[[], None] = lambda: None,
         preview_interval_seconds: float = 0.5,
         ping_timeout_seconds: float = 30.0,
@@ -89,6 +101,7 @@ class EngineWorker:
         self._load_source = load_source
         self._adapter_file = adapter_file or _no_adapter
         self._row_times = row_times or RowTimes()
+        self._limits = limits
         self._on_change = on_change
         self._preview_interval_seconds = preview_interval_seconds
         self._ping_timeout_seconds = ping_timeout_seconds
@@ -113,12 +126,63 @@ class EngineWorker:
     @property
     def loaded_models(self) -> tuple[str, ...]:
         """Ids of the models in the device's memory, least recently used first."""
-        return () if self._session is None else self._session.residents
+        return () if self._session is None else self._session.memory.models
 
     @property
     def loading_model(self) -> str | None:
         """Id of the model that is being loaded now."""
-        return None if self._session is None else self._session.loading
+        return None if self._session is None else self._session.memory.loading
+
+    @property
+    def memory(self) -> Residents | None:
+        """What is in the worker's memory, as it said last; None: there is no process."""
+        return None if self._session is None else self._session.memory
+
+    @property
+    def held_models(self) -> tuple[str, ...]:
+        """Ids of models whose pictures wait for memory that was lent."""
+        return () if self._session is None else self._session.memory.held
+
+    async def preload(self, model_id: str) -> None:
+        """Load a model before anybody draws with it.
+
+        Raises:
+            ModelNotFoundError, ModelUnavailableError: see the registry.
+            GpuMemoryError: it does not fit.
+            WorkerDiedError: the process ended meanwhile.
+        """
+        model = self._engine_model(model_id)
+        session = await self._drawing_session()
+        await session.do(Preload(chore=next(self._numbers), model=model))
+
+    async def unload(self, model_id: str) -> None:
+        """Give a model up, on the device and beside it, once nobody draws with it."""
+        if self._session is not None:
+            await self._session.do(Unload(chore=next(self._numbers), model=model_id))
+
+    @asynccontextmanager
+    async def lend(self, size_bytes: int, *, taken_bytes: int = 0) -> AsyncIterator[asyncio.Event]:
+        """Have so much of the device free for somebody else inside.
+
+        Args:
+            size_bytes: how much in all.
+            taken_bytes: how much of it they have already.
+
+        Yields:
+            what is set when the process that lends has ended.
+
+        Raises:
+            GpuMemoryError: it has not so much.
+            WorkerDiedError: the process ended; what it lent is free all the same, but the next
+                process knows nothing of it.
+        """
+        number = next(self._numbers)
+        session = await self._drawing_session()
+        try:
+            await session.do(Lend(chore=number, size_bytes=size_bytes, taken_bytes=taken_bytes))
+            yield session.over
+        finally:
+            session.take_back(number)
 
     async def start(self) -> None:
         """Start the process; returns at once, see `ready`."""
@@ -259,6 +323,7 @@ class EngineWorker:
             ping_timeout_seconds=self._ping_timeout_seconds,
             stall_timeout_seconds=self._stall_timeout_seconds,
             row_times=self._row_times,
+            limits=self._limits,
             on_change=self._session_changed,
         )
         try:

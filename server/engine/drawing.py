@@ -12,10 +12,12 @@ import diffusers
 import torch
 
 from server.domain.errors import GenerationFailedError
+from server.domain.plans import RESIDENT, Plan
 from server.domain.recipes import Engine, Recipe
 from server.engine.adapters.mix import Mix
 from server.engine.curve import RowCurve
 from server.engine.families.base import FamilyPipeline, Pictures, Trajectory
+from server.engine.kept import Kept
 from server.engine.loading import dtype_of
 from server.engine.messages import Draw
 from server.engine.order import Place
@@ -31,6 +33,7 @@ class Waiting:
     Attributes:
         pictures: its sources, which are being decoded elsewhere.
         mix: its adapters, where they are being read elsewhere.
+        is_short: there was no memory for it in full, and it may be drawn in fewer bits.
     """
 
     message: Draw
@@ -38,6 +41,7 @@ class Waiting:
     arrived_at: float
     pictures: Future[Pictures]
     mix: Future[Mix] | None = None
+    is_short: bool = False
 
     @property
     def is_ready(self) -> bool:
@@ -50,6 +54,7 @@ class Drawing:
     """A picture under way.
 
     Attributes:
+        kept: its model, and how that is held.
         curve: of its model and bucket.
         device_seconds: its part of the ticks that it was in.
         previewing: while a preview of it is being made elsewhere.
@@ -57,7 +62,7 @@ class Drawing:
 
     message: Draw
     index: int
-    family: FamilyPipeline
+    kept: Kept
     trajectory: Trajectory
     curve: RowCurve
     arrived_at: float
@@ -65,6 +70,11 @@ class Drawing:
     previewed_at: float
     device_seconds: float = 0.0
     previewing: bool = False
+
+    @property
+    def family(self) -> FamilyPipeline:
+        """Its model."""
+        return self.kept.family
 
     @property
     def draw(self) -> int:
@@ -81,7 +91,7 @@ class Drawing:
         """What decides its turn."""
         step = self.curve.seconds(self.rows) or self.rows * _UNMEASURED_SECONDS
         return Place(
-            bucket=(self.message.model.id, self.trajectory.bucket),
+            bucket=(self.kept.key, self.trajectory.plan.block_cache, self.trajectory.bucket),
             arrived_at=self.arrived_at,
             seconds_left=step * self.trajectory.predictions_left,
             seconds_done=step * self.trajectory.step_index,
@@ -103,8 +113,8 @@ def engine_of(device: torch.device) -> Engine:
     )
 
 
-def recipe_of(message: Draw, index: int, engine: Engine) -> Recipe:
-    """Return picture `index`'s own recipe."""
+def recipe_of(message: Draw, index: int, engine: Engine, plan: Plan = RESIDENT) -> Recipe:
+    """Return picture `index`'s own recipe, drawn with `plan`."""
     asked = message.request
     return Recipe(
         model=asked.model,
@@ -134,7 +144,8 @@ def recipe_of(message: Draw, index: int, engine: Engine) -> Recipe:
         negative_crops_coords_top_left=asked.negative_crops_coords_top_left,
         negative_target_size=asked.negative_target_size,
         format=asked.format,
-        profile="exact",
+        profile=plan.profile,
+        plan=plan.name,
         engine=engine,
         created_at=datetime.now(UTC),
     )

@@ -28,6 +28,7 @@ def facts(devices: list[str]) -> dict[str, object]:
 
 def _device(name: str) -> dict[str, object]:
     from server.engine.loading import dtype_of
+    from server.engine.memory import offer_of
 
     try:
         device = torch.device(name)
@@ -39,7 +40,14 @@ def _device(name: str) -> dict[str, object]:
     except (RuntimeError, AssertionError) as error:
         return {"id": name, "error": str(error).splitlines()[0]}
     dtype = str(dtype_of(device)).removeprefix("torch.")
-    return {"id": name, "name": said, "free_bytes": free, "total_bytes": total, "dtype": dtype}
+    return {
+        "id": name,
+        "name": said,
+        "free_bytes": free,
+        "total_bytes": total,
+        "dtype": dtype,
+        "weights": sorted(offer_of(device).weights),
+    }
 
 
 def _memory() -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from server.domain.plans import Plan
 from server.domain.recipes import Engine
 from server.engine.adapters.mix import Mix
 from server.engine.drawing import Drawing, check_finite, recipe_of
@@ -155,7 +156,13 @@ class Finishing:
             pixels = row.family.decode(row.trajectory)
         # Without the row, which would keep its model in memory.
         self._encoders.submit(
-            self._encode, row.message, row.index, pixels, row.started_at, row.device_seconds
+            self._encode,
+            row.message,
+            row.index,
+            pixels,
+            row.trajectory.plan,
+            row.started_at,
+            row.device_seconds,
         )
 
     def _encode(
@@ -163,11 +170,12 @@ class Finishing:
         message: Draw,
         index: int,
         pixels: torch.Tensor,
+        plan: Plan,
         started_at: float,
         device_seconds: float,
     ) -> None:
         def work() -> None:
-            recipe = recipe_of(message, index, self._engine)
+            recipe = recipe_of(message, index, self._engine, plan)
             data = encode_picture(pixels.numpy(), recipe)
             self._last_words.say(
                 DrawPicture(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 
+from server.domain.errors import GpuMemoryError
 from server.engine.drawing import Drawing
 from server.engine.last_words import LastWords, end_at_device_fault
 from server.engine.loading import is_out_of_memory
@@ -27,12 +28,18 @@ class Forward:
         residents: make room for a picture that does not fit alone.
         last_words: where failures go.
         let_go: waits for what other threads do with memory; returns whether there was anything.
+        begin_anew: takes a picture back that does not fit alone, if it may be drawn otherwise.
     """
 
     def __init__(
-        self, residents: Residents, last_words: LastWords, let_go: Callable[[], bool]
+        self,
+        residents: Residents,
+        last_words: LastWords,
+        let_go: Callable[[], bool],
+        begin_anew: Callable[[Drawing], bool],
     ) -> None:
         self._residents = residents
+        self._begin_anew = begin_anew
         self._let_go = let_go
         self._last_words = last_words
         self.was_whole = True  # the last step was one forward
@@ -41,11 +48,18 @@ class Forward:
         """Take one step of each; return those that took it. The others have had their last word."""
         self.was_whole = True
         stepped = []
+        rows = [row for row in rows if self._is_here(row)]
         for row, noise_pred in self._predictions(rows):
             advance = functools.partial(row.trajectory.advance, noise_pred)
             if self._last_words.guarded(row.message, row.index, advance):
                 stepped.append(row)
         return stepped
+
+    def _is_here(self, row: Drawing) -> bool:
+        """Bring back a model that had to leave for another; without room for it the row ends."""
+        return row.kept.is_here or self._last_words.guarded(
+            row.message, row.index, lambda: self._residents.have_here(row.kept)
+        )
 
     def _predictions(
         self, rows: list[Drawing], *, is_second_try: bool = False
@@ -79,10 +93,15 @@ class Forward:
         found: list[tuple[Drawing, torch.Tensor]] = []
 
         def work() -> None:
-            predictions = self._residents.with_room(
-                row.message.model.id, lambda: row.family.predict([row.trajectory])
-            )
-            found.append((row, predictions[0]))
+            try:
+                predictions = self._residents.with_room(
+                    row.kept, lambda: row.family.predict([row.trajectory]), row.message.request
+                )
+            except GpuMemoryError:
+                if not self._begin_anew(row):
+                    raise
+            else:
+                found.append((row, predictions[0]))
 
         self._last_words.guarded(row.message, row.index, work)
         return found

@@ -9,7 +9,7 @@ import time
 from collections import deque
 
 from server.domain.row_times import RowTime
-from server.engine.messages import TO_WORKER, Cancel, Draw, Known, Ping, Pong
+from server.engine.messages import TO_WORKER, Cancel, Chore, Draw, Known, Limits, Ping, Pong
 from server.engine.outbox import Outbox
 from server.engine.wire import WireError, receive
 
@@ -26,8 +26,10 @@ class Inbox:
         self._outbox = outbox
         self._some = threading.Condition()
         self._waiting: deque[Draw] = deque()
+        self._chores: deque[Chore] = deque()
         self._nudged = False
         self.known: tuple[RowTime, ...] = ()
+        self.limits: Limits | None = None
         self._wanted: dict[int, int] = {}  # pictures of a draw that have no last word yet
         self._busy_since: float | None = time.monotonic()  # with its start
 
@@ -40,10 +42,15 @@ class Inbox:
                         self._add(message)
                     case Cancel():
                         self._cancel(message.draw)
+                    case Limits():
+                        self.limits = message
+                        self.nudge()
                     case Known():
                         self.known = message.points
                     case Ping():
                         self._outbox.put(self._pong(message))
+                    case _:
+                        self._add_chore(message)
         except WireError as error:
             log.error("the worker ends: %s", error)  # noqa: TRY400 - its cause is the sender
             return EXIT_BAD_FRAME
@@ -56,16 +63,21 @@ class Inbox:
             self._nudged = False
         return taken
 
+    def take_chores(self) -> list[Chore]:
+        """Return the chores that have come, in order."""
+        with self._some:
+            taken, self._chores = list(self._chores), deque()
+        return taken
+
     @property
     def has_news(self) -> bool:
-        """Whether a draw has come, or somebody nudged, since the last `take`."""
-        return bool(self._waiting) or self._nudged
+        """Whether something has come, or somebody nudged, since the last `take`."""
+        return bool(self._waiting or self._chores) or self._nudged
 
-    def wait(self) -> None:
-        """Wait until there is news."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until there is news, or for so long."""
         with self._some:
-            while not self.has_news:
-                self._some.wait()
+            self._some.wait_for(lambda: self.has_news, seconds)
 
     def nudge(self) -> None:
         """End the drawing thread's wait: there is something else to do."""
@@ -98,6 +110,11 @@ class Inbox:
         with self._some:
             self._wanted[draw.draw] = draw.request.num_images
             self._waiting.append(draw)
+            self._some.notify()
+
+    def _add_chore(self, chore: Chore) -> None:
+        with self._some:
+            self._chores.append(chore)
             self._some.notify()
 
     def _cancel(self, draw: int) -> None:

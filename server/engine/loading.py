@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from diffusers import (
@@ -22,9 +22,12 @@ from safetensors.torch import load_file
 
 from server.domain.errors import ModelUnavailableError
 from server.domain.models import EngineModel, Family, ModelPart, ModelSource, Task
+from server.domain.plans import RESIDENT, Plan
 from server.engine.families.base import FamilyPipeline
 from server.engine.families.flux import FluxFamily
 from server.engine.families.sdxl import SdxlFamily
+from server.engine.plans.possible import why_not
+from server.engine.plans.quantization import quantise
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +56,29 @@ def dtype_of(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
-def load(model: EngineModel, device: torch.device) -> FamilyPipeline:
-    """Return `model`, on its device.
+def load(model: EngineModel, device: torch.device, plan: Plan = RESIDENT) -> FamilyPipeline:
+    """Return `model`, ready to be brought to `device` as `plan` says.
+
+    Its weights are in main memory, quantised ones may be on the device.
 
     Raises:
-        ModelUnavailableError: its files are not what the registry says.
-        torch.OutOfMemoryError: the device is too full for it.
+        ModelUnavailableError: its files are not what the registry says, or the plan cannot be
+            carried out here; found before anything is read.
+        torch.OutOfMemoryError: memory is too full for it.
     """
+    reason = why_not(plan, model.family, device)
+    if reason is not None:
+        raise ModelUnavailableError(f"model '{model.id}' cannot be held as '{plan.name}': {reason}")
     pipeline = _named(model, lambda: open_pipeline(model, dtype_of(device)))
     _check_task(model, pipeline)
     for part in model.source.parts:
         _named(model, functools.partial(_apply, pipeline, part))
-    pipeline.to(device)
-    return _family(model, pipeline)
+    quantise(_network(model, pipeline), plan.weights, device)
+    return _family(model, pipeline, device)
+
+
+def _network(model: EngineModel, pipeline: DiffusionPipeline) -> Any:  # noqa: ANN401 - diffusers'
+    return pipeline.unet if model.family is Family.SDXL else pipeline.transformer
 
 
 def _named(model: EngineModel, work: Callable[[], T]) -> T:
@@ -122,7 +135,7 @@ def _check_task(model: EngineModel, pipeline: DiffusionPipeline) -> None:
 
     A network that reads one has more channels to read than to write.
     """
-    config = (pipeline.unet if model.family is Family.SDXL else pipeline.transformer).config
+    config = _network(model, pipeline).config
     fills = config.in_channels > (config.out_channels or config.in_channels)
     if fills != (model.task is Task.FILL):
         reads = "reads a picture and a mask" if fills else "reads no mask"
@@ -148,7 +161,9 @@ def _apply(pipeline: DiffusionPipeline, part: ModelPart) -> None:
     pipeline.unload_lora_weights()  # the weights stay fused
 
 
-def _family(model: EngineModel, pipeline: DiffusionPipeline) -> FamilyPipeline:
+def _family(
+    model: EngineModel, pipeline: DiffusionPipeline, device: torch.device
+) -> FamilyPipeline:
     if model.family is Family.FLUX:
-        return FluxFamily(pipeline, model.scheduler, model.task)
-    return SdxlFamily(pipeline, model.scheduler)
+        return FluxFamily(pipeline, model.scheduler, model.task, device=device)
+    return SdxlFamily(pipeline, model.scheduler, device=device)

@@ -1,56 +1,116 @@
-"""How much memory a device has left, and how much a model's weights will take."""
+"""How much of a device may be taken."""
 
 from __future__ import annotations
 
-import json
-import math
-import struct
-from collections.abc import Iterable
+import contextlib
+import ctypes
+import gc
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from server.domain.models import EngineModel
-
-HEADROOM = 1.1  # of a model's weights: what loading and drawing need beside them
+from server.domain.models import Family
+from server.domain.planning import Offer
+from server.domain.plans import Plan, Weights
+from server.engine.plans.possible import why_not
 
 _CGROUP = Path("/sys/fs/cgroup")
 
 
+class DeviceMemory:
+    """What may be taken of a device.
+
+    Args:
+        device: which.
+        held: what this process has taken of it.
+        budget_bytes: the most it may take in all; None: all there is.
+        offer: what the device can do when memory is short.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        held: Callable[[], int],
+        budget_bytes: int | None = None,
+        offer: Offer | None = None,
+    ) -> None:
+        self._device = device
+        self._held = held
+        self._budget = budget_bytes
+        self._ceiling: int | None = None  # of what we take, while others were promised a part
+        self._promised: dict[int, int] = {}
+        self.offer = offer or offer_of(device)
+
+    @property
+    def free_bytes(self) -> int:
+        """What may be taken beside what is held."""
+        limits = [limit for limit in (self._budget, self._ceiling) if limit is not None]
+        actual = free_bytes(self._device)
+        return max(0, min([actual, *(limit - self._held() for limit in limits)]))
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What could be held if all of ours were given back first."""
+        return self._held() + self.free_bytes
+
+    @property
+    def promised_bytes(self) -> int:
+        """What others may take now."""
+        return sum(self._promised.values())
+
+    def promise(self, number: int, size_bytes: int, missing_bytes: int | None = None) -> None:
+        """Leave `size_bytes` to somebody else, until `take_back`.
+
+        Args:
+            number: of the promise.
+            size_bytes: all of it.
+            missing_bytes: how much of it is free still; None: all.
+        """
+        missing = size_bytes if missing_bytes is None else missing_bytes
+        self._ceiling = self.capacity_bytes - missing
+        self._promised[number] = size_bytes
+
+    def take_back(self, number: int) -> None:
+        """Count what was promised under this number as ours again."""
+        size_bytes = self._promised.pop(number, 0)
+        if self._ceiling is not None:
+            self._ceiling = self._ceiling + size_bytes if self._promised else None
+
+
+def offer_of(device: torch.device) -> Offer:
+    """Return what `device` can do when memory is short."""
+    kinds: tuple[Weights, ...] = ("int8", "fp8", "nf4")
+    can = [kind for kind in kinds if why_not(Plan(weights=kind), Family.FLUX, device) is None]
+    weights: frozenset[Weights] = frozenset({"full", *can})
+    if device.type == "cuda":
+        return Offer(weights=weights)
+    return Offer(weights, streams=False, context_bytes=0)  # the device is the main memory
+
+
 def free_bytes(device: torch.device) -> int:
-    """Return how much a new model may take on `device`."""
+    """Return what this process could still take of `device`."""
     if device.type == "cuda":
         held_unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + held_unused
     return min(_available_bytes(), _cgroup_bytes())
 
 
-def weight_bytes(model: EngineModel, dtype: torch.dtype) -> int:
-    """Return the size of a model's weights in memory, from its files' headers; 0 if unreadable."""
-    path = Path(model.source.path)
-    files = [path] if model.source.kind == "single_file" else _weight_files(path)
-    try:
-        return sum(_values(file) for file in files) * dtype.itemsize
-    except (OSError, ValueError, KeyError, struct.error):
-        return 0  # loading will say what is wrong
+def give_back(device: torch.device, *, pipelines: bool) -> None:
+    """Return to the system what was freed, since allocators keep it.
 
-
-def _weight_files(folder: Path) -> Iterable[Path]:
-    """Yield a folder's weight files, of two precisions only one."""
-    for file in folder.glob("*/*.safetensors"):
-        if (
-            ".fp16." not in file.name
-            or not file.with_name(file.name.replace(".fp16.", ".")).exists()
-        ):
-            yield file
-
-
-def _values(file: Path) -> int:
-    """Return how many numbers a .safetensors file holds: its header is length, then JSON."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(min(length, 100_000_000)))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name[:2] != "__")
+    Args:
+        device: whose memory.
+        pipelines: whether some were let go of; they hold themselves in cycles.
+    """
+    if pipelines:
+        gc.collect()  # takes a while
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if pipelines and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _available_bytes() -> int:

@@ -60,6 +60,68 @@ class Cancel(Frozen):
     draw: int
 
 
+class Limits(Frozen):
+    """How much memory may be taken, and for how long unused models stay; comes first.
+
+    None means: of the device all there is, of main memory what suits the device, for ever.
+    """
+
+    type: Literal["limits"] = "limits"
+    device_bytes: int | None = Field(ge=0)
+    main_bytes: int | None = Field(ge=0)
+    keep_alive_seconds: float | None = Field(gt=0)
+
+
+NO_LIMITS = Limits(device_bytes=None, main_bytes=None, keep_alive_seconds=None)
+
+
+class Preload(Frozen):
+    """Load a model before anybody draws with it; answered by Done."""
+
+    type: Literal["preload"] = "preload"
+    chore: int
+    model: EngineModel
+
+
+class Unload(Frozen):
+    """Give a model up once nobody draws with it; answered by Done."""
+
+    type: Literal["unload"] = "unload"
+    chore: int
+    model: ModelId
+
+
+class Lend(Frozen):
+    """Leave so much of the device to somebody else; answered by Done once it really is free.
+
+    `taken_bytes` of it they have already, from an earlier process.
+    """
+
+    type: Literal["lend"] = "lend"
+    chore: int
+    size_bytes: int = Field(gt=0)
+    taken_bytes: int = Field(default=0, ge=0)
+
+
+class TakeBack(Frozen):
+    """What was lent, or asked for, under that number is ours again; not answered."""
+
+    type: Literal["take_back"] = "take_back"
+    chore: int
+
+
+Chore = Preload | Unload | Lend | TakeBack
+
+
+class Done(Frozen):
+    """A chore is done, or why it cannot be; `code` is an AppError's."""
+
+    type: Literal["done"] = "done"
+    chore: int
+    code: str | None
+    detail: str | None
+
+
 class Known(Frozen):
     """What earlier processes measured on this hardware; comes before the first draw."""
 
@@ -101,11 +163,19 @@ class Measured(Frozen):
 
 
 class Residents(Frozen):
-    """The models in memory, least recently used first, and the one being loaded."""
+    """The models on the device, least recently used first, and the one being loaded.
+
+    `beside` wait in main memory. `held` have pictures that wait until there is room for them:
+    others were lent it. `free_bytes` and `lent_bytes` are the device's.
+    """
 
     type: Literal["residents"] = "residents"
     models: tuple[ModelId, ...]
     loading: ModelId | None
+    beside: tuple[ModelId, ...] = ()
+    held: tuple[ModelId, ...] = ()
+    free_bytes: int = 0
+    lent_bytes: int = 0
 
 
 class Taken(Frozen):
@@ -169,9 +239,10 @@ class DrawFailed(Frozen):
     parameter: str | None
 
 
-ToWorker = Draw | Cancel | Known | Ping
+ToWorker = Draw | Cancel | Limits | Chore | Known | Ping
 FromWorker = (
     Ready
+    | Done
     | Measured
     | Pong
     | Residents
@@ -202,5 +273,9 @@ _ERRORS: dict[str, type[AppError]] = {
 
 def error_of(failed: DrawFailed) -> AppError:
     """Return the named error that `failed` carries."""
-    kind = _ERRORS.get(failed.code, GenerationFailedError)
-    return kind(failed.detail, parameter=failed.parameter)
+    return named_error(failed.code, failed.detail, failed.parameter)
+
+
+def named_error(code: str, detail: str, parameter: str | None = None) -> AppError:
+    """Return the error of that code, as far as a worker raises it."""
+    return _ERRORS.get(code, GenerationFailedError)(detail, parameter=parameter)

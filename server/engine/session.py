@@ -12,6 +12,7 @@ from server.domain.row_times import RowTimes
 from server.engine.messages import (
     FROM_WORKER,
     Cancel,
+    Done,
     Draw,
     DrawFailed,
     DrawPicture,
@@ -20,14 +21,20 @@ from server.engine.messages import (
     DrawStarted,
     FromWorker,
     Known,
+    Lend,
+    Limits,
     Measured,
     Ping,
     Pong,
+    Preload,
     Ready,
     Residents,
+    TakeBack,
     Taken,
     ToWorker,
+    Unload,
     error_of,
+    named_error,
 )
 from server.engine.newest import NewestQueue
 from server.engine.process import WorkerProcess
@@ -90,7 +97,8 @@ class Session:
             while it draws, so silence means that it is stopped or gone.
         stall_timeout_seconds: how long one step, or the loading of one model, may take.
         row_times: what the worker is told when it is ready, and where its measurements go.
-        on_change: called when `ready`, `residents`, `loading` or `ended` change.
+        limits: the first thing the worker is told.
+        on_change: called when `ready`, `memory` or `ended` change.
     """
 
     def __init__(
@@ -100,18 +108,21 @@ class Session:
         ping_timeout_seconds: float,
         stall_timeout_seconds: float,
         row_times: RowTimes,
+        limits: Limits,
         on_change: Callable[[], None],
     ) -> None:
         self.process = process
         self.ready: Ready | None = None
-        self.residents: tuple[str, ...] = ()
-        self.loading: str | None = None
+        self.memory = Residents(models=(), loading=None)
         self.ended = False
+        self.over = asyncio.Event()
         self._ping_timeout = ping_timeout_seconds
         self._stall_timeout = stall_timeout_seconds
         self._row_times = row_times
+        self._limits = limits
         self._on_change = on_change
         self._mailboxes: dict[int, Mailbox] = {}
+        self._chores: dict[int, asyncio.Future[None]] = {}
         self._heard = asyncio.Event()
         self._stalled_seconds = 0.0
 
@@ -127,9 +138,13 @@ class Session:
                 part.cancel()
             # First the news, then the funeral: whoever waits hears of it at once.
             self.ended = True
+            self.over.set()
             self._on_change()
             for mailbox in self._mailboxes.values():
                 mailbox.end(f"the worker process {reason}")
+            for chore in self._chores.values():
+                if not chore.done():
+                    chore.set_exception(WorkerDiedError(f"the worker process {reason}"))
             how = await self.process.end()
             await asyncio.gather(*parts, return_exceptions=True)
         return how if reason == _CLOSED else f"{reason} and {how}"
@@ -157,6 +172,26 @@ class Session:
             if left:
                 self._send(Cancel(draw=message.draw))
 
+    async def do(self, chore: Preload | Unload | Lend) -> None:
+        """Have a chore done; returns when it is.
+
+        Raises:
+            WorkerDiedError: the worker is gone.
+            AppError: why it cannot be done.
+        """
+        if self.ended:
+            raise WorkerDiedError("the worker process has ended")
+        done = self._chores[chore.chore] = asyncio.get_running_loop().create_future()
+        try:
+            self._send(chore)
+            await done
+        finally:
+            del self._chores[chore.chore]
+
+    def take_back(self, chore: int) -> None:
+        """Let the worker have again what it lent, or was asked to lend."""
+        self._send(TakeBack(chore=chore))
+
     def _send(self, message: ToWorker) -> None:
         if not self.process.writer.is_closing():
             self.process.writer.write(encode(message))
@@ -175,19 +210,31 @@ class Session:
             case Ready():
                 self.ready = message
                 # Before anyone hears that it is ready: the first draw should find it.
+                self._send(self._limits)
                 self._send(Known(points=self._row_times.of(message.hardware)))
                 self._on_change()
             case Measured():
                 self._row_times.learn(message.point)
             case Residents():
-                self.residents, self.loading = message.models, message.loading
+                self.memory = message
                 self._on_change()
+            case Done():
+                self._answer(message)
             case Pong():
                 self._stalled_seconds = message.stalled_seconds
             case _:
                 mailbox = self._mailboxes.get(message.draw)
                 if mailbox is not None:  # else it was cancelled meanwhile
                     mailbox.put(message)
+
+    def _answer(self, message: Done) -> None:
+        done = self._chores.get(message.chore)
+        if done is None or done.done():
+            return  # whoever asked has gone
+        if message.code is None:
+            done.set_result(None)
+        else:
+            done.set_exception(named_error(message.code, message.detail or ""))
 
     async def _watch(self) -> str:
         number = 0

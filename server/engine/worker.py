@@ -29,6 +29,9 @@ _LIBRARY_SETTINGS = {
     "DIFFUSERS_VERBOSITY": "error",
     "TRANSFORMERS_VERBOSITY": "error",
 }
+# torchao, which diffusers imports where it is installed, tells of compiled parts that this build of
+# torch has no use for.
+_NOISY_AT_IMPORT = ("torchao", "torch.utils._pytree")
 
 
 def main() -> int:
@@ -40,6 +43,8 @@ def main() -> int:
     _end_with_parent()
     os.environ.update(_LIBRARY_SETTINGS)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(message)s")
+    for name in _NOISY_AT_IMPORT:
+        logging.getLogger(name).setLevel(logging.ERROR)
     end = socket.socket(fileno=arguments.fd)
     outbox = Outbox(end)
     inbox = Inbox(end, outbox)

@@ -79,6 +79,7 @@ _REPAINTS = {
 }
 _STARTS = {"image": _IMAGE, "strength": _STRENGTH, "mask": _MASK, "outpaint": _OUTPAINT}
 _ADAPTERS = Known("adapters", "LoRA files to draw with, each with a weight", maximum=MAX_ADAPTERS)
+_PROFILE = Known("choice", "What the picture may give up for less memory or more speed", "exact")
 _SAID = "as SDXL was told of its training pictures"
 _SDXL = {
     "negative_prompt": _NEGATIVE,
@@ -94,6 +95,7 @@ _SDXL = {
     "negative_crops_coords_top_left": Known("pair", "crops_coords_top_left to guide away from"),
     "negative_target_size": Known("pair", "target_size to guide away from"),
     "adapters": _ADAPTERS,
+    "profile": _PROFILE,
 }
 _GUIDANCE = "How closely to follow the prompt, as the network learned it"
 _TRUE_CFG = {
@@ -108,6 +110,7 @@ _FLUX = {
     "max_sequence_length": Known("integer", "Longest prompt in tokens", 512, 16, 512, 1),
     "scheduler": _SCHEDULER,
     "adapters": _ADAPTERS,
+    "profile": _PROFILE,
 }
 _MOST_REFERENCES = 4  # side by side in one forward; more were never tried
 _REFERENCES = Known("images", "Pictures that the prompt speaks of", maximum=_MOST_REFERENCES)

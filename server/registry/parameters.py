@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.domain.models import Family, ModelInfo, ParameterInfo, Size, Style, Task
+from server.domain.images import ParameterValue
+from server.domain.models import (
+    Family,
+    ModelInfo,
+    ParameterInfo,
+    Size,
+    Style,
+    Task,
+)
 from server.registry.families import OWN_SCHEDULER, PARAMETERS, SCHEDULERS, SIZE_MULTIPLE, Known
 from server.registry.schema import ModelEntry, Sizes, StyleEntry
 
@@ -104,15 +112,25 @@ def _parameter(entry: ModelEntry, name: str, known: Known) -> ParameterInfo:
     return ParameterInfo(
         name=name,
         type=known.type,
-        default=entry.defaults.get(name, known.default),
+        default=_default(entry, name, known),
         minimum=low,
         maximum=high,
         step=known.step,
-        options=_options(entry) if name == "scheduler" else (),
+        options=_options(entry, name),
         description=known.description,
     )
 
 
-def _options(entry: ModelEntry) -> tuple[str, ...]:
+def _default(entry: ModelEntry, name: str, known: Known) -> ParameterValue | None:
+    if name == "profile":
+        return entry.profiles[0]
+    return entry.defaults.get(name, known.default)
+
+
+def _options(entry: ModelEntry, name: str) -> tuple[str, ...]:
+    if name == "profile":
+        return entry.profiles
+    if name != "scheduler":
+        return ()
     names = SCHEDULERS[entry.family] if entry.schedulers is None else entry.schedulers
     return (OWN_SCHEDULER, *names)

@@ -191,6 +191,8 @@ def _default(
     place = ("defaults", name)
     if name in entry.without:
         yield place, f"'{name}' also stands in without; remove it from one of the two"
+    elif name == "profile":
+        yield place, "the default is the first of profiles; write it there"
     elif known.type == "choice":
         if value not in offered:
             yield place, f"there is no scheduler '{value}' here; offered: {_list(offered)}"

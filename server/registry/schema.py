@@ -16,6 +16,7 @@ Words = Annotated[str, StringConstraints(min_length=1, max_length=600)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Pixels = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")]
 Shape = Annotated[str, StringConstraints(pattern=r"^[1-9]\d?:[1-9]\d?$")]
+ProfileName = Literal["exact", "memory", "fast"]
 Sizes = Annotated[dict[Shape, Pixels], Field(min_length=1)]
 
 
@@ -76,6 +77,11 @@ class ModelEntry(Strict):
     limits: dict[str, tuple[float, float]] = Field(default_factory=dict)
     without: tuple[str, ...] = ()
     schedulers: tuple[str, ...] | None = None
+    profiles: Annotated[tuple[ProfileName, ...], Field(min_length=1)] = (
+        "exact",
+        "memory",
+        "fast",
+    )
     sizes: str | Sizes
     styles: tuple[str, ...] = ()
     size_multiple: int | None = Field(default=None, ge=8, le=128, multiple_of=8)

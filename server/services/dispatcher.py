@@ -15,6 +15,7 @@ import structlog
 
 from server.domain.errors import AppError, GenerationFailedError, WorkerDiedError
 from server.domain.jobs import Job, JobState
+from server.domain.lending import Loan
 from server.domain.rates import Rates
 from server.domain.routes import MemberKind, Outcome
 from server.services.active import ActiveJob, ActiveJobs
@@ -48,6 +49,7 @@ class Dispatcher:
         lanes: the connections' queues.
         rates: how fast workers are.
         clock: seconds that never jump.
+        loans: what trainings hold of the devices' memory.
         grace_seconds: how long `stop` waits for calls that cost money.
     """
 
@@ -61,6 +63,7 @@ class Dispatcher:
         lanes: Lanes,
         rates: Rates,
         clock: Callable[[], float] = time.monotonic,
+        loans: Callable[[], Sequence[Loan]] = lambda: (),
         *,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
@@ -79,7 +82,7 @@ class Dispatcher:
         self._drew_at = clock()  # when a worker could last draw
         self._ticked_at = clock()
         self._moves = Moves(self._local.queue, lanes, record, runner, self._changed)
-        self._forecaster = Forecaster(self._local, active, rates, lanes)
+        self._forecaster = Forecaster(self._local, active, rates, lanes, loans)
 
     def start(self) -> None:
         """Begin handing out work."""

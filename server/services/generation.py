@@ -19,6 +19,7 @@ from server.domain.keys import Caller
 from server.domain.pages import Page
 from server.domain.routes import Tried
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.budgets import Budgets
 from server.services.dispatcher import Dispatcher
 from server.services.record import Record
 from server.services.remotes import Remotes
@@ -49,6 +50,7 @@ class Generation:
         *,
         max_jobs: int,
         max_jobs_per_owner: int,
+        budgets: Budgets,
     ) -> None:
         self._store = store
         self._router = router
@@ -60,6 +62,7 @@ class Generation:
         self._now = now
         self._max_jobs = max_jobs
         self._max_jobs_per_owner = max_jobs_per_owner
+        self._budgets = budgets
         self._expiries: set[asyncio.Task[None]] = set()
 
     async def restore(self, epoch: str) -> int:
@@ -93,13 +96,17 @@ class Generation:
             NotFoundError: a picture that the request names is not the caller's.
             QueueFullError: too many unfinished jobs, of this owner or in all.
             ConflictError: `idempotency_key` was used for another request.
+            BudgetExceededError: the caller's key cannot pay for this.
         """
         plan = await self._router.plan(request, caller)
         if not await self._is_known(caller, idempotency_key):
             self._refuse_when_full(caller)
-        job = self._job(request, plan, caller)
+        job = self._budgets.affordable(self._job(request, plan, caller), caller)
         row, created = await self._store.jobs.add(
-            job, idempotency_key=idempotency_key, request_hash=_hash(request)
+            job,
+            idempotency_key=idempotency_key,
+            request_hash=_hash(request),
+            quote=self._budgets.to_reserve(job, caller),
         )
         if created:
             active = self._active.add(row)
@@ -118,8 +125,9 @@ class Generation:
     async def estimate(self, request: ImageRequest, caller: Caller) -> EstimateView:
         """Return what `request` would take, without drawing it."""
         plan = await self._router.plan(request, caller)
-        job = self._job(request, plan, caller)
+        job = self._budgets.affordable(self._job(request, plan, caller), caller)
         place, waiting = self._dispatcher.outlook_of_new(job)
+        quote = self._budgets.expected(job)
         return EstimateView(
             model=plan.model,
             served_by=_SERVED_BY if self._remotes.get(plan.model) is None else plan.model,
@@ -128,6 +136,9 @@ class Generation:
             seconds=self._dispatcher.seconds_of_work(job),
             waiting_seconds=waiting,
             place=place,
+            cost=quote.cost,
+            cost_basis=quote.basis,
+            credits=self._budgets.tariff.credits(quote.cost, plan.resolved.num_images),
         )
 
     async def job(self, job_id: str, caller: Caller) -> JobView:
@@ -171,7 +182,7 @@ class Generation:
                     await active.ended.wait()
             if active.job.state.is_final:  # all of it is in memory still
                 images = tuple(active.images[i] for i in sorted(active.images))
-                return job_view(active.job, images, active.tried)
+                return job_view(active.job, images, active.tried, tariff=self._budgets.tariff)
         return await self.job(job_id, caller)
 
     async def _row(self, job_id: str, caller: Caller) -> Job:
@@ -191,15 +202,17 @@ class Generation:
     ) -> JobView:
         active = self._active.get(row.id)
         if active is None or row.state.is_final:
-            return job_view(row, images, tried)
+            return job_view(row, images, tried, tariff=self._budgets.tariff)
         outlook = self._dispatcher.outlook(row.id)
         return job_view(
             row,
             images,
             tried,
+            tariff=self._budgets.tariff,
             place=outlook.place,
             step=active.step,
             eta_seconds=outlook.eta_seconds,
+            waiting_for=outlook.waiting_for,
         )
 
     def _job(self, request: ImageRequest, plan: Plan, caller: Caller) -> Job:

@@ -18,6 +18,7 @@ from server.domain.errors import (
 )
 from server.domain.ids import IdMaker
 from server.domain.keys import ADMIN_OWNER, ApiKey, Caller, Scope
+from server.domain.money import Money
 from server.store.store import Store
 
 _PREFIX = "gr-"
@@ -30,7 +31,13 @@ class Keys:
     """Who may come in."""
 
     def __init__(
-        self, store: Store, admin_token: str, new_id: IdMaker, now: Callable[[], datetime]
+        self,
+        store: Store,
+        admin_token: str,
+        new_id: IdMaker,
+        now: Callable[[], datetime],
+        *,
+        currency: str = "USD",
     ) -> None:
         self._store = store
         self._admin_hash = _hash(admin_token)
@@ -39,6 +46,7 @@ class Keys:
         self._link_key = hmac.new(admin_token.encode(), b"links", "sha256").digest()
         self._new_id = new_id
         self._now = now
+        self._currency = currency
 
     @property
     def link_key(self) -> bytes:
@@ -46,7 +54,12 @@ class Keys:
         return self._link_key
 
     async def create(
-        self, name: str, *, owner: str | None = None, scopes: Sequence[Scope] = (Scope.GENERATE,)
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        scopes: Sequence[Scope] = (Scope.GENERATE,),
+        budget: Money | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key and return it with its secret, which is never shown again.
 
@@ -54,10 +67,12 @@ class Keys:
             name: for people.
             owner: whose pictures it sees; absent: a new owner, named after the key's id.
             scopes: what it may do; at least one.
+            budget: what its jobs may cost in a calendar month; None: whatever they cost.
 
         Raises:
-            InvalidRequestError: no scope.
+            InvalidRequestError: no scope, or a budget that is below zero or in another currency.
         """
+        self._check(budget)
         if not scopes:
             raise InvalidRequestError("a key needs at least one scope: generate or admin")
         key_id = self._new_id()
@@ -68,6 +83,7 @@ class Keys:
             owner=owner or f"owner-{key_id}",
             scopes=tuple(sorted(set(scopes))),
             prefix=secret[:_SHOWN],
+            budget=budget,
             created_at=self._now(),
             last_used_at=None,
             revoked_at=None,
@@ -86,6 +102,31 @@ class Keys:
             raise NotFoundError(f"no key '{key_id}'")
         return key
 
+    async def set_budget(self, key_id: str, budget: Money | None) -> ApiKey:
+        """Change what a key's jobs may cost in a month; what is spent and reserved stays.
+
+        Raises:
+            NotFoundError: no such key.
+            InvalidRequestError: below zero, or in another currency than this server's.
+        """
+        self._check(budget)
+        key = await self._store.keys.set_budget(key_id, budget)
+        if key is None:
+            raise NotFoundError(f"no key '{key_id}'")
+        return key
+
+    def _check(self, budget: Money | None) -> None:
+        if budget is None:
+            return
+        if budget.currency != self._currency:
+            raise InvalidRequestError(
+                f"this server counts in {self._currency}, not in {budget.currency}; give the "
+                f"budget in {self._currency}",
+                parameter="budget",
+            )
+        if budget.micros < 0:
+            raise InvalidRequestError("a budget is not below zero", parameter="budget")
+
     async def authenticate(self, token: str) -> Caller:
         """Return who comes with `token`.
 
@@ -102,7 +143,12 @@ class Keys:
         if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
             with suppress(StorageFullError, StorageUnavailableError):  # only a note for people
                 await self._store.keys.touch(key.id, now)
-        return Caller(key_id=key.id, owner=key.owner, scopes=frozenset(key.scopes))
+        return Caller(
+            key_id=key.id,
+            owner=key.owner,
+            scopes=frozenset(key.scopes),
+            has_budget=key.budget is not None,
+        )
 
     def is_admin_token(self, token: str) -> bool:
         """Return whether `token` is the admin's own."""

@@ -20,6 +20,9 @@ class Worker(Drawer, Protocol):
     @property
     def loaded_models(self) -> tuple[str, ...]: ...  # noqa: D102
 
+    @property
+    def held_models(self) -> tuple[str, ...]: ...  # noqa: D102
+
 
 class LocalLane:
     """Decides which unit a worker gets next.
@@ -61,6 +64,11 @@ class LocalLane:
         """Return how many workers can draw."""
         return sum(worker.is_ready for worker in self._workers)
 
+    def is_held(self, model: str) -> bool:
+        """Return whether a model's pictures wait everywhere for memory that was lent."""
+        ready = [worker for worker in self._workers if worker.is_ready]
+        return bool(ready) and all(model in worker.held_models for worker in ready)
+
     def _fits(self, emptying: set[str], due: Unit) -> bool:
         """Return whether a worker may take `due` now.
 
@@ -80,6 +88,7 @@ class LocalLane:
             for worker in self._workers
             if worker.is_ready
             and worker.id not in emptying
+            and due.model not in worker.held_models  # it has some of them that wait for memory
             and has_room(self._held[worker.id], due, self._is_suspect)
         ]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from server.domain.lending import Loan
+from server.domain.planning import GIB
 from server.domain.rates import Rates
 from server.services.active import ActiveJobs
 from server.services.fairness import FairQueue, Unit
@@ -17,10 +19,14 @@ _FORECAST_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a job can expect: its place among waiting jobs (1 is next), seconds until it ends."""
+    """What a job can expect: its place among waiting jobs (1 is next), seconds until it ends.
+
+    `waiting_for` says what must end before it can begin.
+    """
 
     place: int | None
     eta_seconds: float | None
+    waiting_for: str | None = None
 
 
 class Forecaster:
@@ -31,9 +37,18 @@ class Forecaster:
         active: how far each picture is.
         rates: seconds for work, by model.
         lanes: the connections' own queues.
+        loans: what trainings hold of the devices' memory.
     """
 
-    def __init__(self, local: LocalLane, active: ActiveJobs, rates: Rates, lanes: Lanes) -> None:
+    def __init__(
+        self,
+        local: LocalLane,
+        active: ActiveJobs,
+        rates: Rates,
+        lanes: Lanes,
+        loans: Callable[[], Sequence[Loan]] = lambda: (),
+    ) -> None:
+        self._loans = loans
         self._local = local
         self._active = active
         self._rates = rates
@@ -55,7 +70,7 @@ class Forecaster:
         places = [place for place in (here.place, there[0]) if place is not None]
         ends = (here.eta_seconds, there[1])
         known = None if None in ends else max(end for end in ends if end is not None)
-        return Outlook(min(places, default=None), known)
+        return Outlook(min(places, default=None), known, here.waiting_for)
 
     def of_new(self, new: Unit) -> tuple[int, float | None]:
         """Return the place that `new` would take now, and seconds until its first step."""
@@ -89,7 +104,31 @@ class Forecaster:
             ends[due.job_id] = total
             if due.job_id not in running:
                 places.setdefault(due.job_id, len(places) + 1)
-        return {job_id: Outlook(places.get(job_id), end) for job_id, end in ends.items()}
+        held = {
+            due.job_id
+            for due in (*flying, *self._local.queue.order())
+            if self._local.is_held(due.model)
+        }
+        return {
+            job_id: self._behind_loans(Outlook(places.get(job_id), end))
+            if job_id in held
+            else Outlook(places.get(job_id), end)
+            for job_id, end in ends.items()
+        }
+
+    def _behind_loans(self, outlook: Outlook) -> Outlook:
+        """Return what a job can expect whose model does not fit beside what was lent."""
+        lent = [loan for loan in self._loans() if loan.is_lent]
+        said = ", ".join(
+            f"{loan.size_bytes / GIB:.1f} GiB of {loan.device}, which '{loan.name}' holds"
+            for loan in lent
+        )
+        ends = [loan.seconds_left for loan in lent]
+        known = [end for end in ends if end is not None]
+        own = outlook.eta_seconds
+        # The first to end may be enough, the last one surely is.
+        eta = None if own is None or not lent or len(known) < len(ends) else own + max(known)
+        return Outlook(outlook.place, eta, said or "memory that a training held")
 
     def _seconds(self, units: Sequence[Unit]) -> float | None:
         """Seconds until all `units` are drawn by the workers there are; None: not measured."""

@@ -24,7 +24,9 @@ from server.domain.images import ResolvedRequest
 from server.domain.jobs import JobError, JobState
 from server.domain.rates import Rates
 from server.domain.routes import Member
+from server.domain.tariff import Tariff
 from server.services.active import ActiveJob, ActiveJobs
+from server.services.budgets import charge
 from server.services.tally import Tally
 from server.store.store import Store
 
@@ -65,6 +67,7 @@ class Runner:
         new_id: IdMaker,
         now: Callable[[], datetime],
         epoch: str,
+        tariff: Tariff | None = None,
     ) -> None:
         self._store = store
         self._active = active
@@ -72,6 +75,7 @@ class Runner:
         self._new_id = new_id
         self._now = now
         self._epoch = epoch
+        self._tariff = tariff or Tariff()  # without prices
         self.tally = Tally()
         self._storage_down: str | None = None
         self._kept_rates: dict[tuple[str, str], float] = {}
@@ -200,9 +204,10 @@ class Runner:
 
     async def _keep(self, active: ActiveJob, index: int, event: Picture, served_by: str) -> None:
         image = self._stored(active, index, event, served_by)
-        image, _ = await self.persist(lambda: self._store.keep_image(image, event.data))
+        due = charge(active.job, image, event, self._tariff.currency)
+        image, _ = await self.persist(lambda: self._store.keep_image(image, event.data, due))
         active.images[index] = image
-        self.tally.picture(image.model, image.served_by, event.duration_seconds)
+        self.tally.picture(image.model, image.served_by, event.duration_seconds, image.cost)
         log.info(
             "image.generated",
             job_id=active.job.id,
@@ -228,12 +233,13 @@ class Runner:
             served_by=served_by,
             duration_seconds=event.duration_seconds,
             recipe=event.recipe,
+            cost=self._tariff.cost_of(event),
             created_at=self._now(),
         )
 
     async def _learn(self, model: str, flops: float, event: Picture, worker: Drawer) -> None:
         rate = self._rates.learn(model, flops, event.device_seconds)
         kept = self._kept_rates.get((worker.device, model))
-        if kept is None or abs(rate / kept - 1) > _RATE_CHANGE:
+        if kept is None or abs(rate - kept) > _RATE_CHANGE * kept:
             await self.persist(lambda: self._store.rates.save(worker.device, model, rate))
             self._kept_rates[worker.device, model] = rate

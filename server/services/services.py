@@ -15,10 +15,12 @@ from server.services.generation import Generation
 from server.services.health import Health
 from server.services.keys import Keys
 from server.services.models import Models
+from server.services.residency import Residency
 from server.services.sources import Sources
 from server.services.streams import Streams
 from server.services.tally import Tally
 from server.services.uploads import Uploads
+from server.services.usage import Usage
 from server.services.workers import Workers
 
 
@@ -36,8 +38,10 @@ class Services:
     circuits: Circuits
     connections: Connections
     keys: Keys
+    usage: Usage
     models: Models
     workers: Workers
+    residency: Residency
     health: Health
     active: ActiveJobs
     tally: Tally

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -25,6 +26,20 @@ EventType = Literal["queued", "running", "requeued", "picture", "succeeded", "fa
 _TURN_SECONDS = 15.0  # waiting longer than this for other writers: the database is stuck
 
 
+_INSERT_EVENT = schema.events.insert()
+
+
+def _insert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@functools.cache  # of a few tables; to put the same statement together takes longer than to run it
+def _insert_new(dialect: str, table: Table, unique: tuple[str, ...]) -> Executable:
+    statement = _insert(dialect, table).on_conflict_do_nothing(index_elements=unique)
+    # Without the option SQLAlchemy throws the count of an INSERT away.
+    return statement.execution_options(preserve_rowcount=True)
+
+
 class Transaction:
     """What a unit of writing works with; it runs in a greenlet, so nothing here is awaited."""
 
@@ -32,25 +47,26 @@ class Transaction:
         self._connection = connection
         self.events: list[StateEvent] = []
 
-    def execute(self, statement: Executable) -> CursorResult[Any]:
-        """Run one statement."""
-        return self._connection.execute(statement)
+    def execute(
+        self, statement: Executable, values: dict[str, Any] | None = None
+    ) -> CursorResult[Any]:
+        """Run one statement.
+
+        Args:
+            statement: anything.
+            values: of an insert. Apart from the statement, which is then found compiled already.
+        """
+        return self._connection.execute(statement, values)
 
     def add(self, table: Table, values: dict[str, Any], unique: Sequence[str]) -> bool:
         """Insert a row unless one with the same `unique` columns is there; return whether."""
-        statement = self._insert(table).values(values).on_conflict_do_nothing(index_elements=unique)
-        # Without the option SQLAlchemy throws the count of an INSERT away.
-        return self.execute(statement.execution_options(preserve_rowcount=True)).rowcount == 1
+        statement = _insert_new(self._connection.dialect.name, table, tuple(unique))
+        return self.execute(statement, values).rowcount == 1
 
     def put(self, table: Table, values: dict[str, Any], unique: Sequence[str]) -> None:
         """Insert a row in place of the one with the same `unique` columns."""
-        statement = self._insert(table).values(values)
+        statement = _insert(self._connection.dialect.name, table).values(values)
         self.execute(statement.on_conflict_do_update(index_elements=unique, set_=values))
-
-    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        if self._connection.dialect.name == "postgresql":
-            return postgresql.insert(table)
-        return sqlite.insert(table)
 
     def tell(
         self,
@@ -71,7 +87,7 @@ class Transaction:
             "image_id": image_id,
             "error": error,
         }
-        result = self.execute(schema.events.insert().values(values))
+        result = self.execute(_INSERT_EVENT, values)
         (number,) = result.inserted_primary_key or (None,)
         self.events.append(StateEvent.model_validate({"id": number, **values}))
 

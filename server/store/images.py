@@ -9,8 +9,10 @@ from typing import Any
 
 from sqlalchemy import Row, delete, select
 
+from server.domain.budgets import Charge
 from server.domain.gallery import StoredImage
 from server.domain.pages import Page
+from server.store import ledger
 from server.store.columns import read
 from server.store.database import Database, Transaction
 from server.store.pages import page
@@ -31,8 +33,14 @@ class ImageRepository:
         self._vault = vault
         self._words = prompt_words(database.dialect)
 
-    async def add(self, image: StoredImage) -> tuple[StoredImage, bool]:
+    async def add(
+        self, image: StoredImage, charge: Charge | None = None
+    ) -> tuple[StoredImage, bool]:
         """Keep a picture's row; its file was staged and put before, see `Store.keep_image`.
+
+        Args:
+            image: the row.
+            charge: what the ledger says of it.
 
         Returns:
             The row, and whether it is new: of two with one (job_id, index) the first stays.
@@ -43,6 +51,8 @@ class ImageRepository:
                 place = (images.c.job_id == image.job_id, images.c.index == image.index)
                 return _image(transaction.execute(select(images).where(*place)).one()), False
             self._words.add(transaction, image.id, image.prompt)
+            if charge is not None:
+                ledger.charge(transaction, charge)
             transaction.tell(
                 "picture",
                 owner=image.owner,

@@ -12,6 +12,8 @@ from sqlalchemy import ColumnElement, Row, select, update
 from server.domain.errors import ConflictError
 from server.domain.jobs import Job, JobError, JobState
 from server.domain.pages import Page
+from server.domain.tariff import Quote
+from server.store import ledger
 from server.store.columns import read
 from server.store.database import Database, EventType, Transaction
 from server.store.pages import page
@@ -38,15 +40,27 @@ class JobRepository:
         self._now = now
 
     async def add(
-        self, job: Job, *, idempotency_key: str | None, request_hash: str
+        self,
+        job: Job,
+        *,
+        idempotency_key: str | None,
+        request_hash: str,
+        quote: Quote | None = None,
     ) -> tuple[Job, bool]:
         """Keep a new job, or find the one that the same owner sent under the same key.
+
+        Args:
+            job: the row.
+            idempotency_key: the owner's own name for the request.
+            request_hash: tells two requests apart.
+            quote: what a new job reserves from its key's budget; None: nothing.
 
         Returns:
             The row, and whether it is new.
 
         Raises:
             ConflictError: the key was used for another request.
+            BudgetExceededError: the budget has not enough left; nothing was written.
         """
 
         def work(transaction: Transaction) -> tuple[Job, str, bool]:
@@ -59,8 +73,9 @@ class JobRepository:
                 ).one()
                 *_, its_hash = found
                 return _job(found), its_hash, False
+            hold = None if quote is None else ledger.reserve(transaction, job, quote)
             transaction.tell("queued", owner=job.owner, job_id=job.id, at=job.created_at)
-            return job, request_hash, True
+            return job.model_copy(update={"hold": hold}), request_hash, True
 
         row, its_hash, created = await self._database.write(work)
         if its_hash != request_hash:
@@ -125,8 +140,14 @@ class JobRepository:
     async def finish(
         self, job_id: str, state: JobState, *, at: datetime, error: JobError | None = None
     ) -> Job | None:
-        """End a job that has not ended; None when it had."""
-        values = {"state": state, "epoch": None, "finished_at": at, "error": error}
+        """End a job that has not ended, and settle what it reserved; None when it had ended."""
+        values = {
+            "state": state,
+            "epoch": None,
+            "finished_at": at,
+            "error": error,
+            "cost": ledger.COST_OF_JOB,
+        }
         return await self._change(job_id, _UNFINISHED, values, _ENDED[state], at)
 
     async def requeue_others(self, epoch: str) -> builtins.list[Job]:
@@ -162,6 +183,8 @@ class JobRepository:
             for job in changed:
                 error = job.error
                 transaction.tell(kind, owner=job.owner, job_id=job.id, at=at, error=error)
+                if job.state.is_final:
+                    ledger.close(transaction, job, at)
             return changed
 
         return await self._database.write(work)

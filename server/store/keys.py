@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from server.domain.keys import ApiKey
+from server.domain.money import Money
 from server.store.database import Database, Transaction
 from server.store.schema import keys
 
@@ -53,6 +54,16 @@ class KeyRepository:
             ended = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
             transaction.execute(ended.values(revoked_at=at))
             row = transaction.execute(select(*_COLUMNS).where(keys.c.id == key_id)).first()
+            return None if row is None else _key(row)
+
+        return await self._database.write(work)
+
+    async def set_budget(self, key_id: str, budget: Money | None) -> ApiKey | None:
+        """Change a key's budget; what is reserved and spent stays. None: there is no such key."""
+        statement = update(keys).where(keys.c.id == key_id).values(budget=budget)
+
+        def work(transaction: Transaction) -> ApiKey | None:
+            row = transaction.execute(statement.returning(*_COLUMNS)).first()
             return None if row is None else _key(row)
 
         return await self._database.write(work)

@@ -16,9 +16,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from server.domain.budgets import Hold
 from server.domain.connections import Parameters
 from server.domain.images import ImageRequest, ResolvedRequest
 from server.domain.jobs import JobError
+from server.domain.money import Money
 from server.domain.recipes import Recipe
 from server.domain.routes import Forecast, Route
 from server.store.columns import Json, Numbers, Prose, UtcTime, Word
@@ -44,6 +46,8 @@ jobs = Table(
     Column("deaths", Integer, nullable=False),
     Column("error", Json(JobError)),
     Column("route", Json(Route)),  # null: of a version that knew no chains
+    Column("hold", Json(Hold)),  # reserved from its key's budget; the ledger says what became of it
+    Column("cost", Json(Money)),  # of its pictures, when it has ended
     Column("epoch", Word),  # of the server process that runs it; meaningless unless running
     Column("idempotency_key", Word),
     Column("request_hash", Word, nullable=False),
@@ -105,6 +109,7 @@ images = Table(
     Column("served_by", Word, nullable=False),
     Column("duration_seconds", Double, nullable=False),
     Column("recipe", Json(Recipe), nullable=False),
+    Column("cost", Json(Money)),
     Column("created_at", UtcTime, nullable=False),
     UniqueConstraint("job_id", "index", name="images_place"),
     ForeignKeyConstraint(
@@ -155,11 +160,44 @@ keys = Table(
     Column("owner", Word, nullable=False),
     Column("scopes", Word, nullable=False),  # separated by spaces
     Column("prefix", Word, nullable=False),
+    Column("budget", Json(Money)),  # of a calendar month
     Column("secret_hash", Word, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("last_used_at", UtcTime),
     Column("revoked_at", UtcTime),
     UniqueConstraint("secret_hash", name="keys_secret"),
+)
+
+# Written once, never changed, and without foreign keys: a line outlives what it speaks of.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("job_id", Word, primary_key=True),
+    Column("kind", Word, primary_key=True),
+    Column("index", Integer, primary_key=True),  # of the picture; -1: about the whole job
+    Column("key_id", Word, nullable=False),
+    Column("owner", Word, nullable=False),
+    Column("image_id", Word),
+    Column("model", Word, nullable=False),
+    Column("served_by", Word),
+    Column("micros", BigInteger, nullable=False),
+    Column("currency", Word, nullable=False),
+    Column("device_seconds", Double, nullable=False),
+    Column("day", Word, nullable=False),  # in UTC: both databases group by it alike
+    Column("at", UtcTime, nullable=False),
+    Index("ledger_owner", "owner", "day"),
+    Index("ledger_day", "day"),
+)
+
+# What the ledger adds up to, key by key and month by month, so that a new job need not add.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("key_id", Word, ForeignKey("keys.id", name="budgets_key"), primary_key=True),
+    Column("month", Word, primary_key=True),
+    Column("currency", Word, primary_key=True),
+    Column("reserved", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
 )
 
 # The key of the remote service is sealed; `master_key_id` says with what it opens.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy import func, select, union_all
 
+from server.domain.budgets import Charge
 from server.domain.errors import StorageFullError, StorageUnavailableError
 from server.domain.gallery import StoredImage, Upload
 from server.domain.streams import StateEvent
@@ -30,6 +31,7 @@ from server.store.row_times import RowTimeRepository
 from server.store.sealing import Sealing
 from server.store.tried import TriedRepository
 from server.store.uploads import UPLOAD_SUFFIX, UploadRepository
+from server.store.usage import UsageRepository
 from server.store.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,7 @@ class Store:
         self.keys = KeyRepository(database)
         self.events = EventRepository(database)
         self.rates = RateRepository(database)
+        self.usage = UsageRepository(database)
         self.row_times = RowTimeRepository(database)
         self.tried = TriedRepository(database)
         self.chains = ChainRepository(database)
@@ -141,8 +144,10 @@ class Store:
     def on_event(self, listener: Callable[[StateEvent], None] | None) -> None:
         self._database.on_event = listener
 
-    async def keep_image(self, image: StoredImage, data: bytes) -> tuple[StoredImage, bool]:
-        """Keep a picture's file and row, both or neither, whoever is killed and whenever.
+    async def keep_image(
+        self, image: StoredImage, data: bytes, charge: Charge | None = None
+    ) -> tuple[StoredImage, bool]:
+        """Keep a picture's file, row and cost, all or none, whoever is killed and whenever.
 
         Returns:
             The row, and whether it is new: a rerun keeps what is stored.
@@ -151,7 +156,7 @@ class Store:
             StorageFullError, StorageUnavailableError: nothing was kept; try again later.
         """
         return await self.blobs.keep(
-            image.sha256, image.format, data, lambda: self.images.add(image)
+            image.sha256, image.format, data, lambda: self.images.add(image, charge)
         )
 
     async def keep_upload(self, upload: Upload, data: bytes) -> Upload:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, scribble_models: Path) -> I
         max_upload_mib=2,
         max_adapter_mib=1,
         max_upload_megapixels=4,
+        gpu_price_per_hour=Decimal("3.60"),  # 1000 micro-units a second
+        credit_price=Decimal("0.001"),
+        compare_price_per_image=Decimal("0.04"),
     )
     app = create_app(settings)
     with socket.socket() as listening:

@@ -55,3 +55,35 @@ def test_workers_are_listed(admin: httpx2.Client) -> None:
     (worker,) = admin.get("/api/v1/workers").json()["items"]
     assert (worker["device"], worker["state"], worker["epoch"]) == ("cpu", "ready", 1)
     assert isinstance(worker["pid"], int)
+
+
+def test_a_model_is_loaded_ahead_and_given_up_again(admin: httpx2.Client) -> None:
+    admin.post("/api/v1/models/scribble-flux/unload")
+    loaded = admin.post("/api/v1/models/scribble-flux/load")
+    assert loaded.status_code == 200, loaded.text
+    assert (loaded.json()["id"], loaded.json()["loaded"]) == ("scribble-flux", True)
+    (worker,) = admin.get("/api/v1/workers").json()["items"]
+    assert "scribble-flux" in worker["loaded_models"]
+    assert worker["free_bytes"] > 0
+    assert (worker["lent_bytes"], worker["loans"], worker["held_models"]) == (0, [], [])
+    unloaded = admin.post("/api/v1/models/scribble-flux/unload").json()
+    assert unloaded["loaded"] is False
+    (worker,) = admin.get("/api/v1/workers").json()["items"]
+    assert "scribble-flux" not in worker["loaded_models"]
+
+
+@pytest.mark.parametrize(("model", "status"), [("nope", 404), ("flux-dev", 409)])
+def test_a_model_that_is_not_here_cannot_be_loaded(
+    admin: httpx2.Client, model: str, status: int
+) -> None:
+    assert admin.post(f"/api/v1/models/{model}/load").status_code == status
+
+
+def test_memory_is_wanted_back_of_a_worker_that_there_is(admin: httpx2.Client) -> None:
+    (worker,) = admin.get("/api/v1/workers").json()["items"]
+    asked = admin.post(f"/api/v1/workers/{worker['id']}/want-back")
+    assert asked.status_code == 200
+    assert asked.json()["loans"] == []
+    missing = admin.post("/api/v1/workers/nobody/want-back")
+    assert missing.status_code == 404
+    assert worker["id"] in missing.json()["detail"]

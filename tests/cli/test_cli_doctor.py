@@ -1,5 +1,6 @@
 """`greenroom doctor` says what works here, and fails where something does not."""
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from server.engine.attention.choice import USUAL, Measured
+from server.store.store import Store
 from tests.cli.running import greenroom
 from tests.registry.yaml_files import HEAD, ONE, entry
 
@@ -42,12 +45,36 @@ def test_every_model_gets_a_plan_with_its_reason(settings: dict[str, Any]) -> No
     told = report(**settings)[1]["models"]
     plans = {plan["id"]: (plan["fits"], plan["plan"], plan["why"]) for plan in told}
     assert plans["big"][:2] == (False, "none")
-    assert plans["big"][2].startswith("needs 200000 GiB, cpu has ")
-    assert plans["untold"] == (
-        None,
-        "resident on cpu, float32",
-        "its entry does not say what it needs",
-    )
+    assert "GiB even as 'exact', cpu has" in plans["big"][2]
+    assert plans["untold"][0] is not None  # as its family's usual checkpoints
+    assert plans["untold"][2].startswith("needs ")
+
+
+def test_plans_are_told_for_cards_that_are_not_here() -> None:
+    sizes = (8, 12, 16, 24, 48, 80, 141)
+    done = greenroom("doctor", "--as", ",".join(map(str, sizes)), "--json")
+    found = json.loads(done.out)
+    of = {(one["id"], one["card_gib"]): one for one in found}
+    assert {size for _, size in of} == set(sizes)
+    assert of["sdxl-base", 8]["exact"].startswith("exact, encoders evicted (")
+    assert of["sdxl-base", 12]["exact"].startswith("exact (")
+    assert of["flux-dev", 24]["exact"].startswith("exact, encoders streamed, network streamed (")
+    assert of["flux-dev", 24]["memory"].startswith("memory, int8, encoders evicted (")
+    assert of["flux-dev", 12]["memory"].startswith("memory, nf4, encoders streamed (")
+    assert of["flux-dev", 48]["exact"].startswith("exact (")
+    assert of["flux-dev", 48]["fast"].startswith("fast, fp8, block cache (")
+
+
+def test_the_table_of_cards_groups_models_of_one_plan() -> None:
+    done = greenroom("doctor", "--as", "12,24")
+    assert "flux-dev, flux-schnell" in done.out
+    assert "12 24" in done.out  # cards of one plan share a line
+
+
+def test_a_card_of_no_size_is_refused() -> None:
+    done = greenroom("doctor", "--as", "big")
+    assert done.code == 2
+    assert "--as takes sizes in GiB, such as 24 or 8,12,16; not 'big'" in done.err
 
 
 def test_what_is_wrong_is_told_and_fails(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -83,3 +110,28 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(
     assert done.code == 1
     assert "does not answer" in done.out
     assert "secret-word" not in done.out + done.err
+
+
+def kept_attention(database: Path) -> None:
+    """Keep what a worker measured, as `serve` does."""
+
+    async def keep() -> None:
+        store = await Store.open(f"sqlite:///{database}")
+        found = Measured("Net in bfloat16", ("cudnn", USUAL), {USUAL: 0.02, "cudnn": 0.01}, 0.1)
+        for point in found.points("A Card, torch 2"):
+            await store.row_times.save(point)
+        await store.close()
+
+    asyncio.run(keep())
+
+
+def test_it_says_which_attention_is_used_and_why(settings: dict[str, Any], tmp_path: Path) -> None:
+    lines = said(report(**settings)[1], "attention")
+    assert lines[0][1].startswith("torch's own kernels; xformers: ")
+    assert lines[1:] == [
+        ("ok", "not measured yet; the first picture of each model and size does it")
+    ]
+    (tmp_path / "data").mkdir()
+    kept_attention(tmp_path / "data" / "greenroom.db")
+    told = "cudnn for Net in bfloat16: cudnn 10 ms, torch 20 ms, of a forward of 100 ms"
+    assert said(report(**settings)[1], "attention")[1:] == [("ok", f"{told} (A Card, torch 2)")]

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from server.cli.recipes import options_again
-from server.domain.images import ImageFormat, ImageRequest
+from server.domain.images import ImageFormat, ImageRequest, Profile
 from server.domain.recipes import Engine, Recipe
 
 RECIPE = Recipe(
@@ -68,3 +68,9 @@ def test_what_a_picture_was_widened_and_conditioned_by_is_asked_for_again() -> N
     request = ImageRequest.model_validate(again)
     assert (request.clip_skip, request.target_size) == (1, (64, 96))
     assert request.outpaint == recipe.outpaint
+
+
+def test_a_profile_is_asked_for_again_where_the_model_offers_one() -> None:
+    fast = RECIPE.model_copy(update={"profile": Profile.FAST, "plan": "fast, block cache"})
+    assert options_again(fast, ALL | {"profile"}, {})["profile"] == "fast"
+    assert "profile" not in options_again(fast, ALL, {})

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from server.domain.errors import RequestRefusedError
-from server.domain.images import ImageRequest, ResolvedRequest
+from server.domain.images import ImageRequest, Profile, ResolvedRequest
 from server.domain.models import Family, ModelInfo, ParameterInfo, Size, Style, Task
 from server.domain.resolve import resolve
 from server.domain.sizes import SourcePixels
@@ -255,3 +255,34 @@ def test_a_weight_that_is_none_is_refused_before_any_cost(name: str) -> None:
             ImageRequest.model_validate({"prompt": "a fox", name: "a (16:9) fox"}), MODEL, seed=1
         )
     assert refused.value.parameter == name
+
+
+def profiled(*profiles: str) -> ModelInfo:
+    declared = parameter("profile", profiles[0], options=profiles)
+    return MODEL.model_copy(update={"parameters": (*MODEL.parameters, declared)})
+
+
+def test_without_a_word_a_picture_is_exact_or_what_the_model_says_first() -> None:
+    asked = ImageRequest(prompt="a fox")
+    assert resolve(asked, MODEL, seed=1).profile is Profile.EXACT
+    assert resolve(asked, profiled("memory", "exact"), seed=1).profile is Profile.MEMORY
+
+
+def test_a_profile_is_refused_by_a_model_that_does_not_offer_it() -> None:
+    asked = ImageRequest(prompt="a fox", profile=Profile.FAST)
+    assert resolve(asked, profiled("exact", "fast"), seed=1).profile is Profile.FAST
+    with pytest.raises(RequestRefusedError, match="has no profile 'fast'; it has exact, memory"):
+        resolve(asked, profiled("exact", "memory"), seed=1)
+    with pytest.raises(RequestRefusedError, match="does not take profile"):
+        resolve(asked, MODEL, seed=1)
+
+
+def test_any_model_draws_exactly_when_asked_to() -> None:
+    asked = ImageRequest(prompt="a fox", profile=Profile.EXACT)
+    assert resolve(asked, MODEL, seed=1).profile is Profile.EXACT
+
+
+def test_rows_of_earlier_versions_were_drawn_exactly() -> None:
+    row = resolve(ImageRequest(prompt="a fox"), MODEL, seed=1).model_dump()
+    del row["profile"]
+    assert ResolvedRequest.model_validate(row).profile is Profile.EXACT

@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 
 from server.domain.images import ImageFormat, ResolvedRequest
+from server.domain.models import EngineModel
+from server.domain.plans import Plan
 from server.engine.families.base import FamilyPipeline, Pictures, Trajectory
+from server.engine.loading import load
 
 DEFAULTS: dict[str, Any] = {
     "model": "tiny",
@@ -32,6 +35,14 @@ DEFAULTS: dict[str, Any] = {
 
 def request(**values: object) -> ResolvedRequest:
     return ResolvedRequest.model_validate(DEFAULTS | values)
+
+
+def held(model: EngineModel, plan: Plan, device: torch.device | None = None) -> FamilyPipeline:
+    """Return a model on its device as `plan` says."""
+    family = load(model, device or torch.device("cpu"), plan)
+    family.weights.follow(plan)
+    family.weights.bring()
+    return family
 
 
 @torch.inference_mode()

@@ -76,7 +76,7 @@ class Slow(SdxlFamily):
 def test_pictures_under_way_do_not_wait_for_a_file(
     models: dict[str, EngineModel], path: Path
 ) -> None:
-    ticking = Ticking(models, load=lambda _model, _device: Slow(tiny.make_sdxl()))
+    ticking = Ticking(models, load=lambda _model, _device, _plan: Slow(tiny.make_sdxl()))
     try:
         ticking.draw(1, num_inference_steps=30)
         ticking.tick(2)

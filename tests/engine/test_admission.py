@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
-from server.domain.models import EngineModel, Family
+from server.domain.models import Family
 from server.engine.admission import MODEL_PATIENCE_SECONDS, admissible
 from server.engine.drawing import Waiting
 from server.engine.messages import Draw
@@ -22,8 +22,8 @@ def waiting(model_id: str, arrived_at: float = 0.0) -> Waiting:
 def begun(
     line: list[Waiting], *, now: float = 1.0, is_busy: bool = True, held: str = "here"
 ) -> list[str]:
-    def holds(model: EngineModel) -> bool:
-        return model.id == held
+    def holds(one: Waiting) -> bool:
+        return one.message.model.id == held
 
     return [one.message.model.id for one in admissible(line, holds=holds, is_busy=is_busy, now=now)]
 

@@ -26,7 +26,7 @@ from server.engine import loading
 from server.engine.loading import load
 from tests.engine.drawing import begin, finish, request
 from tests.engine.workers import engine_model
-from tests.single_file import write_single_file
+from training.storybook.single_file import write_single_file
 
 CPU = torch.device("cpu")
 

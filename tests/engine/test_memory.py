@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from server.domain.models import Family, ModelPart
+from server.domain.models import Family
+from server.domain.planning import GIB
 from server.engine import memory
 from server.engine.loading import is_out_of_memory, load
-from server.engine.residents import Residents
+from server.engine.memory import DeviceMemory
+from server.engine.parts import parts_of
 from tests.engine.workers import engine_model
 
 CPU = torch.device("cpu")
@@ -19,17 +21,23 @@ def test_the_weights_of_a_folder_are_counted_without_loading_them(
     model_folders: dict[str, Path], family: str
 ) -> None:
     model = engine_model("tiny", model_folders[family], Family(family))
-    pipeline = load(model, CPU)._pipeline  # type: ignore[attr-defined]  # noqa: SLF001
-    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    loaded = sum(weights.numel() * 4 for part in parts for weights in part.parameters())
-    assert memory.weight_bytes(model, torch.float32) == pytest.approx(loaded, rel=0.01)
-    assert memory.weight_bytes(model, torch.bfloat16) == pytest.approx(loaded / 2, rel=0.01)
+    weights = load(model, CPU).weights
+    full, half = (parts_of(model, itemsize) for itemsize in (4, 2))
+    assert full is not None
+    assert half is not None
+    for part, loaded in (
+        ("network", weights.network),
+        ("encoders", weights.encoders),
+        ("vae", weights.vae),
+    ):
+        assert getattr(full, part) == pytest.approx(loaded.size_bytes, rel=0.02)
+    assert half.total == full.total / 2
 
 
 def test_files_that_cannot_be_read_count_nothing(tmp_path: Path) -> None:
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "a.safetensors").write_bytes(b"short")
-    assert memory.weight_bytes(engine_model("x", tmp_path, Family.SDXL), torch.float32) == 0
+    assert parts_of(engine_model("x", tmp_path, Family.SDXL), 4) is None
 
 
 def test_the_machine_says_what_is_free() -> None:
@@ -51,18 +59,17 @@ def test_all_that_a_full_device_says_is_understood(error: Exception, *, is_memor
     assert is_out_of_memory(error) is is_memory
 
 
-def test_a_model_is_loaded_once_and_again_when_it_changes(model_folders: dict[str, Path]) -> None:
-    told: list[tuple[tuple[str, ...], str | None]] = []
-    residents = Residents(CPU, lambda models, loading: told.append((models, loading)))
-    sdxl = engine_model("a", model_folders["sdxl"], Family.SDXL)
-    flux = engine_model("b", model_folders["flux"], Family.FLUX)
-    first = residents.get(sdxl)
-    residents.get(flux)
-    assert residents.get(sdxl) is first
-    assert told == [((), "a"), (("a",), None), (("a",), "b"), (("a", "b"), None)]
-    unet = model_folders["sdxl"] / "unet" / "diffusion_pytorch_model.safetensors"
-    changed = engine_model(
-        "a", model_folders["sdxl"], Family.SDXL, (ModelPart(kind="unet", path=str(unet)),)
-    )
-    assert residents.get(changed) is not first
-    assert told[-2:] == [(("b",), "a"), (("b", "a"), None)]
+def test_what_was_promised_to_others_is_not_taken_even_before_they_take_it() -> None:
+    held = 3 * GIB
+    device = DeviceMemory(CPU, lambda: held, budget_bytes=10 * GIB)
+    assert (device.free_bytes, device.capacity_bytes) == (7 * GIB, 10 * GIB)
+    device.promise(1, 4 * GIB)
+    device.promise(2, 2 * GIB)
+    assert (device.free_bytes, device.promised_bytes) == (GIB, 6 * GIB)
+    held = 2 * GIB  # what we give back is ours again, and no more than that
+    assert device.free_bytes == 2 * GIB
+    device.take_back(1)
+    device.take_back(1)
+    assert device.free_bytes == 6 * GIB
+    device.take_back(2)
+    assert (device.free_bytes, device.promised_bytes) == (8 * GIB, 0)

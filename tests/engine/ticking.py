@@ -13,6 +13,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from server.domain.models import EngineModel
+from server.domain.planning import Offer
 from server.domain.row_times import RowTime
 from server.engine import wire
 from server.engine.drawing import Drawing
@@ -22,6 +23,8 @@ from server.engine.loop import Loop
 from server.engine.messages import (
     FROM_WORKER,
     Cancel,
+    Chore,
+    Done,
     Draw,
     DrawAdapter,
     DrawFailed,
@@ -29,13 +32,15 @@ from server.engine.messages import (
     DrawProgress,
     FromWorker,
     Known,
+    Limits,
     Measured,
     Pong,
     Sources,
     ToWorker,
 )
+from server.engine.messages import Residents as ResidentsMessage
 from server.engine.outbox import Outbox
-from server.engine.residents import Load
+from server.engine.residents import Load, Residents
 from tests.engine.drawing import request
 
 
@@ -47,13 +52,15 @@ class Ticking:
         models: dict[str, EngineModel],
         preview_interval_seconds: float = 60,
         load: Load = load,
+        offer: Offer | None = None,
+        device: str = "cpu",
     ) -> None:
         self._models = models
         self._preview_interval_seconds = preview_interval_seconds
         self._ours, self._theirs = socket.socketpair()
         self._outbox = outbox = Outbox(self._theirs)
         self._inbox = Inbox(self._theirs, outbox)
-        self._loop = Loop(self._inbox, outbox, torch.device("cpu"), load)
+        self._loop = Loop(self._inbox, outbox, torch.device(device), load, offer)
         self.said: list[FromWorker] = []
         self._some = threading.Condition()
         self._threads = [
@@ -85,6 +92,30 @@ class Ticking:
     def cancel(self, number: int) -> None:
         self._send(Cancel(draw=number), lambda: not self._inbox.is_wanted(number))
 
+    def limits(self, device_bytes: int | None = None, main_bytes: int | None = None) -> None:
+        """Give the worker so much memory, and wait until it has heard of it."""
+        limits = Limits(device_bytes=device_bytes, main_bytes=main_bytes, keep_alive_seconds=None)
+        self._send(limits, lambda: self._inbox.limits == limits)
+
+    def chore(self, chore: Chore) -> None:
+        self._send(chore, lambda: self._inbox.has_news)
+
+    def done(self, chore: int) -> Done | None:
+        """Return the answer to a chore, if it was given."""
+        with self._some:
+            answers = [one for one in self.said if isinstance(one, Done) and one.chore == chore]
+        return answers[0] if answers else None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Models in main memory, as the loop said last."""
+        said = [message for message in self.said if isinstance(message, ResidentsMessage)]
+        return said[-1].beside
+
+    @property
+    def residents(self) -> Residents:
+        return self._loop.residents
+
     def knows(self, points: tuple[RowTime, ...]) -> None:
         self._send(Known(points=points), lambda: self._inbox.known == points)
 
@@ -96,12 +127,21 @@ class Ticking:
     def until_done(self, *numbers: int) -> dict[int, DrawPicture | DrawFailed]:
         """Tick until every one of these draws has its last word."""
         while any(self._inbox.is_wanted(number) for number in numbers):
-            if self._loop.has_work or self._inbox.has_news:
+            if self.is_busy:
                 self.tick()
             else:  # it is being encoded
                 threading.Event().wait(0.001)
         self._wait(lambda: set(numbers) <= self._ended().keys())
         return {number: self._ended()[number] for number in numbers}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a tick would do something now."""
+        return self._loop.has_work or self._inbox.has_news
+
+    @property
+    def has_chores(self) -> bool:
+        return self._loop.has_chores
 
     @property
     def rows(self) -> Sequence[Drawing]:
@@ -113,7 +153,12 @@ class Ticking:
         return 0 if row is None else row.trajectory.step_index
 
     def measured(self) -> list[RowTime]:
-        return [message.point for message in self.said if isinstance(message, Measured)]
+        """Return the points of rows against time; attention's are another matter."""
+        return [
+            message.point
+            for message in self.said
+            if isinstance(message, Measured) and message.point.model in self._models
+        ]
 
     def progress_of(self, number: int) -> list[int]:
         return [

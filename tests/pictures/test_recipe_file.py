@@ -100,3 +100,9 @@ def test_a_damaged_recipe_says_so() -> None:
     data = encode_picture(pixels(), recipe(ImageFormat.JPEG))
     with pytest.raises(UnreadableImageError, match="damaged"):
         read_recipe(data.replace(b'"seed"', b'"sead"'))
+
+
+def test_a_recipe_of_an_earlier_version_says_no_plan() -> None:
+    earlier = recipe(ImageFormat.PNG).model_dump_json(exclude={"plan"})
+    assert '"profile":"exact"' in earlier
+    assert Recipe.model_validate_json(earlier).plan is None

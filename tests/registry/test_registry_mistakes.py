@@ -56,6 +56,13 @@ CASES = {
         "there is no model 'two'; name the id of another entry",
     ),
     "an unknown parameter": ({"defaults": "{cfg: 7}"}, 19, "sdxl has no parameter 'cfg'; known:"),
+    "an unknown profile": ({"profiles": "[exact, quick]"}, 19, "'profiles.1' is \"quick\""),
+    "no profile at all": ({"profiles": "[]"}, 19, "'profiles'"),
+    "a profile among defaults": (
+        {"defaults": "{profile: memory}"},
+        19,
+        "the default is the first of profiles; write it there",
+    ),
     "a default out of range": ({"defaults": "{guidance_scale: 90}"}, 19, "90 is outside 1 to 20"),
     "a default that is half a step": (
         {"defaults": "{num_inference_steps: 2.5}"},

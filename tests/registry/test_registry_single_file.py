@@ -13,7 +13,7 @@ from server.engine.loading import load
 from server.registry.places import SDXL_CONFIG
 from server.registry.proposals import from_path
 from tests.registry.yaml_files import HEAD, ONE, entry, registry
-from tests.single_file import write_single_file
+from training.storybook.single_file import write_single_file
 
 
 @pytest.fixture(scope="module")

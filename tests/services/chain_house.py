@@ -14,12 +14,15 @@ from pydantic import SecretStr
 from server.domain.connections import Connection
 from server.domain.images import ImageRequest
 from server.domain.keys import Caller, Scope
+from server.domain.lending import Loan
 from server.domain.rates import Rates
+from server.domain.tariff import Tariff
 from server.providers.remote import RemoteProvider
 from server.registry.registry import Registry
 from server.services.active import ActiveJobs
 from server.services.adapter_files import AdapterFiles
 from server.services.adapters import Adapters
+from server.services.budgets import Budgets
 from server.services.calls import Calls
 from server.services.chains import Chains
 from server.services.dispatcher import Dispatcher
@@ -39,6 +42,7 @@ from tests.store.values import NOW, new_id
 
 ANA = Caller(key_id="key", owner="ana", scopes=frozenset({Scope.GENERATE}))
 MODEL = "scribble-xl"
+NOT_PRICED = Tariff()
 MASTER_KEY = SecretStr("a-master-key-for-tests-0123456789abcdef")
 
 
@@ -51,14 +55,19 @@ class House:
         folder: Path,
         models_dir: Path,
         *painters: Painter,
+        tariff: Tariff = NOT_PRICED,
         grace_seconds: float = 0.0,
     ) -> None:
         self.store, self.easel = store, Easel()
         self._painters = {painter.connection.name: painter for painter in painters}
         self.remotes, self.active, self.rates = Remotes(store, self._make), ActiveJobs(), Rates()
         self.seconds_ahead = 0.0  # of the real clock
+        self.loans: tuple[Loan, ...] = ()
         self.epoch = new_id()
-        self.runner = Runner(store, self.active, self.rates, new_id, lambda: NOW, self.epoch)
+        self.budgets = Budgets(tariff, self.rates, self.remotes)
+        self.runner = Runner(
+            store, self.active, self.rates, new_id, lambda: NOW, self.epoch, tariff
+        )
         self.lanes = Lanes(self.remotes, Rates(), self._clock, lambda: NOW)
         self.record = Record(store, self.runner, lambda: NOW)
         self.calls = Calls(store, self.runner, self.record, self.lanes, self._clock)
@@ -73,6 +82,7 @@ class House:
             self.lanes,
             self.rates,
             self._clock,
+            lambda: self.loans,
             grace_seconds=grace_seconds,
         )
         self.generation = self._generation(folder)
@@ -118,12 +128,13 @@ class House:
             lambda: NOW,
             max_jobs=100,
             max_jobs_per_owner=100,
+            budgets=self.budgets,
         )
 
-    async def submit(self, **request: Any) -> JobView:
+    async def submit(self, caller: Caller = ANA, **request: Any) -> JobView:
         """Ask for a picture."""
         asked = {"prompt": "a fox", "model": MODEL, "width": 64, "height": 64, "seed": 7}
-        return await self.generation.submit(ImageRequest.model_validate(asked | request), ANA)
+        return await self.generation.submit(ImageRequest.model_validate(asked | request), caller)
 
     async def draw(self, **request: Any) -> JobView:
         """Ask for pictures and return the ended job as it is kept."""
@@ -138,7 +149,11 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, models_dir: Path, *painters: Painter, grace_seconds: float = 0.0
+    folder: Path,
+    models_dir: Path,
+    *painters: Painter,
+    tariff: Tariff = NOT_PRICED,
+    grace_seconds: float = 0.0,
 ) -> AsyncIterator[House]:
     """Build a house on the database in `folder`, take up its jobs, and start it."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
@@ -146,7 +161,7 @@ async def open_house(
     store = await Store.open(
         database, str(folder / "blobs"), master_keys=MasterKeys(folder, [MASTER_KEY])
     )
-    house = House(store, folder, models_dir, *painters, grace_seconds=grace_seconds)
+    house = House(store, folder, models_dir, *painters, tariff=tariff, grace_seconds=grace_seconds)
     try:
         await house.open()
         yield house

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import io
 from collections import deque
@@ -21,11 +22,13 @@ from server.domain.models import (
     ModelInfo,
     ParameterInfo,
     ParameterType,
+    Price,
     RemoteTerms,
     Size,
     SizeRule,
     Task,
 )
+from server.domain.money import Money
 from server.domain.provider import Estimate, Refusal
 from server.providers.remote import Catalogue
 from tests.store.values import NOW, a_recipe, new_id
@@ -52,6 +55,8 @@ class Member:
         self.begun, self.may_draw = asyncio.Event(), asyncio.Event()
         self.may_draw.set()
         self.cancelled = 0
+        self.cost: Money | None = None  # of each picture, as a service says it
+        self.device_seconds = 0.01
 
     async def _drawn(self, request: ResolvedRequest) -> AsyncGenerator[Event, None]:
         self.asked.append(request)
@@ -68,7 +73,9 @@ class Member:
                 continue
             yield Started(index, 1)
             yield Progress(index, 1, 1)
-            yield _picture(request, index)
+            yield dataclasses.replace(
+                _picture(request, index), cost=self.cost, device_seconds=self.device_seconds
+            )
 
 
 def _picture(request: ResolvedRequest, index: int) -> Picture:
@@ -91,6 +98,7 @@ class Easel(Member):
     id = "local-cpu"
     device = "cpu"
     loaded_models: tuple[str, ...] = ()
+    held_models: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,8 +125,18 @@ class Painter(Member):
     def __init__(self, name: str, *, takes: Sequence[str] = (), **connection: Any) -> None:
         super().__init__()
         self.info = a_remote_model(name, takes)
+        self.device_seconds = 0.0
         self.keys: list[str | None] = []
         self.connection = a_connection(name, **connection)
+
+    def asks(self, cost: Money | None, *, listed: Money | None) -> Painter:
+        """Ask so much for each picture; `listed` is what the price list says of it."""
+        self.cost = cost
+        prices = () if listed is None else (Price(when={}, cost=listed),)
+        assert self.info.remote is not None
+        terms = self.info.remote.model_copy(update={"prices": prices})
+        self.info = self.info.model_copy(update={"remote": terms})
+        return self
 
     async def models(self) -> Sequence[ModelInfo]:
         """See Provider."""

@@ -42,6 +42,7 @@ class Mortal:
     device = "cpu"
     is_ready = True
     loaded_models: tuple[str, ...] = ()
+    held_models: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.prompts: list[str] = []

@@ -12,13 +12,15 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from server.domain.errors import AppError
+from server.domain.errors import AppError, BudgetExceededError
+from server.domain.jobs import JobState
 from server.store.blobs import BlobStore
 from server.store.database import Transaction
 from server.store.lock import server_lock
 from server.store.master_keys import MasterKeys
 from server.store.store import Store
-from tests.store.values import a_job, an_image, an_upload
+from tests.store.spending import keep, submit
+from tests.store.values import NOW, a_job, an_image, an_upload
 
 DATA = b"the victim's picture"
 
@@ -89,6 +91,30 @@ async def storm(url: str, blobs: str) -> None:
                 await store.images.delete(image.id, "ana")
             if chance.random() < 0.5:
                 await store.uploads.delete(upload.id, "ana")
+
+    await asyncio.gather(*(one() for _ in range(6)))
+
+
+async def spend(url: str, blobs: str, key: str) -> None:
+    """Submit, draw and end jobs on one key's budget as fast as possible, until the end."""
+    store = await Store.open(url, blobs)
+    say("started")
+    chance = random.Random(os.getpid())  # noqa: S311
+    ends = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+    async def one() -> None:
+        while True:
+            try:
+                job = await submit(store, key, chance.randrange(1, 400))
+            except BudgetExceededError:
+                await asyncio.sleep(0.01)
+                continue
+            for index in range(chance.randrange(5)):
+                await keep(
+                    store, job, index % 4, cost=chance.choice([None, 7, 90, 150]), seconds=0.0
+                )
+            if chance.random() < 0.9:  # the others stay unfinished
+                await store.jobs.finish(job.id, chance.choice(ends), at=NOW)
 
     await asyncio.gather(*(one() for _ in range(6)))
 

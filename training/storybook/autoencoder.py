@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.storybook.books import Book, FirstBook
 from training.storybook.loop import Average, Run, Schedule, Stateful, step_generator
 from training.storybook.models import AutoencoderShape, build_autoencoder
 from training.storybook.muon import muon_for
@@ -32,6 +33,7 @@ class AutoencoderRecipe:
     kl_weight: float = 1e-4
     decay: float = 0.995
     seed: int = 1
+    book: Book = field(default_factory=FirstBook)
 
 
 def as_tensor(pixels: Pixels) -> torch.Tensor:
@@ -109,7 +111,7 @@ def _pictures(recipe: AutoencoderRecipe, folder: Path) -> Pixels:
     )
     found = cached(path)
     if found is None:
-        world = training_pictures(range(recipe.world_pictures), recipe.size)
+        world = training_pictures(recipe.book, range(recipe.world_pictures), recipe.size)
         shapes = scribbles(range(recipe.scribbled_pictures), recipe.size)
         found = cached(path, np.concatenate([world, shapes]))
     if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from training.storybook.muon import muon_for
 from training.storybook.untyped import NoiseScheduler, UNet, diffusers
 
 DENOISER_EDGES = {"conv_in", "conv_out", "embeddings"}
+BUCKETS_SEED = 1000  # keeps the choice of a bucket apart from what is drawn in it
 EMPTY_CAPTIONS = 0.1  # share of captions replaced by zeros: what guidance compares with
 
 
@@ -52,7 +53,7 @@ class Batch:
 
 def train_denoiser(
     recipe: DenoiserRecipe,
-    latents: Latents,
+    buckets: Sequence[Latents],
     scaling_factor: float,
     tokenizer: CLIPTokenizer,
     folder: Path,
@@ -64,7 +65,7 @@ def train_denoiser(
 
     Args:
         recipe: shapes, steps and seed.
-        latents: what to learn.
+        buckets: what to learn, by size of picture; each step learns from one of them.
         scaling_factor: makes latents about as large as noise; the autoencoder's own.
         tokenizer: whose tokens the latents carry.
         folder: where checkpoints and the log are kept.
@@ -80,7 +81,7 @@ def train_denoiser(
     parameters = [p for module in modules.values() for p in module.parameters()]
 
     def take_step(step: int) -> dict[str, float]:
-        batch = draw_batch(latents, recipe, scaling_factor, step)
+        batch = draw_batch(_bucket(buckets, recipe, step), recipe, scaling_factor, step)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             loss = velocity_loss(denoiser, noise, batch)
         optimizer.zero_grad(set_to_none=True)
@@ -109,6 +110,11 @@ def use_plain_attention(unet: UNet) -> None:
     unet.set_attn_processor(diffusers().models.attention_processor.AttnProcessor())
 
 
+def _bucket(buckets: Sequence[Latents], recipe: DenoiserRecipe, step: int) -> Latents:
+    generator = step_generator(recipe.seed + BUCKETS_SEED, step)
+    return buckets[int(torch.randint(0, len(buckets), (), generator=generator))]
+
+
 def draw_batch(latents: Latents, recipe: DenoiserRecipe, scaling_factor: float, step: int) -> Batch:
     """Return the batch of step `step`; always the same one for the same recipe."""
     generator, size = step_generator(recipe.seed, step), recipe.batch_size
@@ -116,8 +122,8 @@ def draw_batch(latents: Latents, recipe: DenoiserRecipe, scaling_factor: float, 
     phrasing = torch.randint(0, latents.tokens.shape[1], (size,), generator=generator)
     mean, logvar = latents.moments[rows].float().chunk(2, 1)
     sampled = mean + torch.exp(0.5 * logvar) * torch.randn(mean.shape, generator=generator)
-    original = latents.original_sizes[rows].float()[:, None].expand(-1, 2)
-    target = torch.full_like(original, float(recipe.size))
+    original = latents.original_sizes[rows].float().flip(1)  # SDXL says height first
+    target = torch.tensor(latents.size).float().flip(0).expand_as(original)
     return Batch(
         latents=sampled * scaling_factor,
         noise=torch.randn(mean.shape, generator=generator),

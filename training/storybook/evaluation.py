@@ -38,6 +38,13 @@ class Drawn:
 def draw_scenes(pipeline: Pipeline, scenes: Sequence[Scene], seed: int, how: Sampling) -> Drawn:
     """Return what the model draws for one caption of each scene."""
     texts = tuple(caption(scene, seed + i) for i, scene in enumerate(scenes))
+    return draw_texts(pipeline, scenes, texts, seed, how)
+
+
+def draw_texts(
+    pipeline: Pipeline, scenes: Sequence[Scene], texts: tuple[str, ...], seed: int, how: Sampling
+) -> Drawn:
+    """Return what the model draws for these captions of the scenes."""
     return Drawn(tuple(scenes), texts, tuple(sample(pipeline, texts, seed, how)))
 
 

@@ -27,6 +27,11 @@ def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
         _rewrite(folder / name / "config.json", _in_full_precision)
     for config in folder.rglob("*.json"):
         _rewrite(config, _without_origin)
+    write_checksums(folder)
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the hashes of all weights in the folder, as `sha256sum -c` reads them."""
     lines = (f"{digest(path)}  {path.relative_to(folder)}" for path in weight_files(folder))
     (folder / CHECKSUMS).write_text("\n".join(lines) + "\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +11,25 @@ from PIL import Image
 from transformers import CLIPTokenizer
 
 from training.storybook.autoencoder import as_tensor
+from training.storybook.books import Book, FirstBook
 from training.storybook.loop import save_atomically
 from training.storybook.pictures import Pixels
 from training.storybook.untyped import Autoencoder
-from training.storybook.world.captions import caption
-from training.storybook.world.drawing import draw
-from training.storybook.world.scenes import training_scene
 
 COARSE_SIZES = (24, 32, 40, 48)
 COARSE_EVERY = 16  # one picture of so many is coarse, so that SDXL's original size means something
 SHARD = 2048
+Size = tuple[int, int]  # width and height in pixels
 
 
 @dataclass(frozen=True)
 class LatentRecipe:
     """Which pictures are encoded."""
 
-    pictures: int = 20_480
+    book: Book = field(default_factory=FirstBook)
+    pictures: int = 20_480  # in each size
     captions: int = 4  # phrasings of each
-    size: int = 64
+    sizes: tuple[Size, ...] = ((64, 64),)
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,14 @@ class Latents:
     Attributes:
         moments: means and log variances, (pictures, 2 * channels, h, w), float16.
         tokens: caption tokens, (pictures, captions, length).
-        original_sizes: pixels of each picture before it was enlarged to the training size.
+        original_sizes: width and height of each picture before it was enlarged, (pictures, 2).
+        size: width and height of all of them now.
     """
 
     moments: torch.Tensor
     tokens: torch.Tensor
     original_sizes: torch.Tensor
+    size: Size
 
     def __len__(self) -> int:
         return len(self.moments)
@@ -57,59 +59,69 @@ def encode_pictures(
     folder: Path,
     *,
     bfloat16: bool,
-) -> Latents:
-    """Encode the training scenes shard by shard; shards that are already in `folder` are kept."""
-    shards = []
-    for start in range(0, recipe.pictures, SHARD):
-        path = folder / f"{start:07}.pt"
-        if not path.exists():
-            seeds = range(start, min(start + SHARD, recipe.pictures))
-            save_atomically(_shard(seeds, recipe, autoencoder, tokenizer, bfloat16), path)
-        shards.append(torch.load(path, weights_only=True))
-    columns = (torch.cat([shard[name] for shard in shards]) for name in shards[0])
-    return Latents(*columns)
+) -> tuple[Latents, ...]:
+    """Encode the pictures, shard by shard; shards that are already in `folder` are kept.
+
+    Every size has pictures of its own: no seed is drawn in two.
+    """
+    buckets = []
+    for number, size in enumerate(recipe.sizes):
+        shards = []
+        first = number * recipe.pictures
+        for start in range(first, first + recipe.pictures, SHARD):
+            path = folder / f"{start:07}.pt"
+            if not path.exists():
+                seeds = range(start, min(start + SHARD, first + recipe.pictures))
+                save_atomically(_shard(seeds, size, recipe, autoencoder, tokenizer, bfloat16), path)
+            shards.append(torch.load(path, weights_only=True))
+        columns = {name: torch.cat([shard[name] for shard in shards]) for name in shards[0]}
+        buckets.append(Latents(**columns, size=size))
+    return tuple(buckets)
 
 
-def original_size(seed: int, size: int) -> int:
-    """Return how many pixels wide training picture `seed` is before it is enlarged to `size`."""
+def original_size(seed: int, size: Size) -> Size:
+    """Return the width and height of training picture `seed` before it is enlarged to `size`."""
     if seed % COARSE_EVERY:
         return size
-    return COARSE_SIZES[seed // COARSE_EVERY % len(COARSE_SIZES)] * size // 64
+    coarse = COARSE_SIZES[seed // COARSE_EVERY % len(COARSE_SIZES)]
+    width, height = size
+    return width * coarse // 64, height * coarse // 64
 
 
-def training_picture(seed: int, size: int) -> Image.Image:
+def training_picture(book: Book, seed: int, size: Size) -> Image.Image:
     """Return training picture `seed`, blurred by enlarging where its original size is smaller."""
-    picture = draw(training_scene(seed), seed, size, size)
+    picture = book.picture(seed, *size)
     coarse = original_size(seed, size)
     if coarse == size:
         return picture
-    small = picture.resize((coarse, coarse), Image.Resampling.BOX)
-    return small.resize((size, size), Image.Resampling.BILINEAR)
+    return picture.resize(coarse, Image.Resampling.BOX).resize(size, Image.Resampling.BILINEAR)
 
 
 def _shard(
     seeds: range,
+    size: Size,
     recipe: LatentRecipe,
     autoencoder: Autoencoder,
     tokenizer: CLIPTokenizer,
     bfloat16: bool,  # noqa: FBT001 - passed on, named where it is decided
 ) -> dict[str, torch.Tensor]:
-    pixels = np.stack([np.asarray(training_picture(seed, recipe.size)) for seed in seeds])
+    pixels = np.stack([np.asarray(training_picture(recipe.book, seed, size)) for seed in seeds])
     texts = [
-        caption(training_scene(seed), seed * recipe.captions + i)
+        recipe.book.caption(seed, seed * recipe.captions + i)
         for seed in seeds
         for i in range(recipe.captions)
     ]
     tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
     return {
-        "moments": _moments(pixels, autoencoder, bfloat16=bfloat16),
+        "moments": encoded_moments(pixels, autoencoder, bfloat16=bfloat16),
         "tokens": tokens.view(len(seeds), recipe.captions, -1),
-        "original_sizes": torch.tensor([original_size(seed, recipe.size) for seed in seeds]),
+        "original_sizes": torch.tensor([original_size(seed, size) for seed in seeds]),
     }
 
 
 @torch.no_grad()
-def _moments(pixels: Pixels, autoencoder: Autoencoder, *, bfloat16: bool) -> torch.Tensor:
+def encoded_moments(pixels: Pixels, autoencoder: Autoencoder, *, bfloat16: bool) -> torch.Tensor:
+    """Return the means and log variances of pixels (pictures, h, w, 3), in half precision."""
     found = []
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         for start in range(0, len(pixels), 64):

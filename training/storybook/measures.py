@@ -49,9 +49,11 @@ class Share:
         return (max(0.0, middle - half), min(1.0, middle + half))
 
 
-def painted_species(picture: Image.Image, scene: Scene) -> str:
+def painted_species(
+    picture: Image.Image, scene: Scene, candidates: tuple[str, ...] = SPECIES
+) -> str:
     """Return the species that fits the picture, given everything else that the scene says."""
-    return min(SPECIES, key=lambda species: _change(picture, replace(scene, species=species)))
+    return min(candidates, key=lambda species: _change(picture, replace(scene, species=species)))
 
 
 def coat_colour(picture: Image.Image, scene: Scene) -> str:

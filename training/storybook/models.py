@@ -12,7 +12,6 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from training.storybook.tokenizers import MAX_TOKENS
 from training.storybook.untyped import Autoencoder, NoiseScheduler, Pipeline, UNet, diffusers
 
 AUTOENCODER_SCALE = 4  # pixels on a side for one latent
@@ -146,7 +145,7 @@ def _text_config(shape: DenoiserShape, width: int, tokenizer: CLIPTokenizer) -> 
         intermediate_size=3 * width,
         num_hidden_layers=shape.text_layers,
         num_attention_heads=width // 16,
-        max_position_embeddings=MAX_TOKENS,
+        max_position_embeddings=tokenizer.model_max_length,
         projection_dim=width,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -9,18 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.storybook.books import Book
 from training.storybook.world.canvas import Canvas
-from training.storybook.world.drawing import draw
-from training.storybook.world.scenes import training_scene
 from training.storybook.world.shapes import Ellipse, Polygon, Shape, Stroke, star
 from training.storybook.world.vocabulary import Colour
 
 Pixels = NDArray[np.uint8]
 
 
-def training_pictures(seeds: range, size: int) -> Pixels:
-    """Return the training scenes of these seeds, drawn: (pictures, size, size, 3)."""
-    return np.stack([np.asarray(draw(training_scene(seed), seed, size, size)) for seed in seeds])
+def training_pictures(book: Book, seeds: range, size: int) -> Pixels:
+    """Return a book's pictures of these seeds: (pictures, size, size, 3)."""
+    return np.stack([np.asarray(book.picture(seed, size, size)) for seed in seeds])
 
 
 def scribbles(seeds: range, size: int) -> Pixels:

@@ -12,10 +12,8 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
-from training.storybook.world.captions import caption
-from training.storybook.world.scenes import training_scene
+from training.storybook.books import Book
 
-MAX_TOKENS = 32
 MERGES = 700
 CAPTIONS = 12_000
 WORD_END = "</w>"
@@ -24,14 +22,16 @@ Pair = tuple[str, str]
 Symbols = tuple[str, ...]
 
 
-def build_tokenizer(captions: int = CAPTIONS) -> CLIPTokenizer:
-    """Return the tokenizer; a word it never saw falls apart into letters, never into "unknown"."""
-    merges = learn_merges((caption(training_scene(i), i) for i in range(captions)), MERGES)
+def build_tokenizer(book: Book, captions: int = CAPTIONS) -> CLIPTokenizer:
+    """Return a book's tokenizer; a word it never saw falls apart into letters, not "unknown"."""
+    merges = learn_merges((book.caption(i, i) for i in range(captions)), MERGES)
     letters = list(_byte_letters().values())
     tokens = [*letters, *(letter + WORD_END for letter in letters), *map("".join, merges)]
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*tokens, START, END]))}
     pairs: list[Any] = [*merges]  # its annotation says strings, it wants pairs
-    return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=MAX_TOKENS, pad_token=END)
+    return CLIPTokenizer(
+        vocab=vocabulary, merges=pairs, model_max_length=book.max_tokens, pad_token=END
+    )
 
 
 def save_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:

@@ -16,13 +16,17 @@ from training.storybook.autoencoder import (
     psnr,
     train_autoencoder,
 )
-from training.storybook.critic import Critic, CriticRecipe, train_critic
+from training.storybook.critic import Critic
+from training.storybook.critic_training import CriticRecipe, train_critic
 from training.storybook.denoiser import DenoiserRecipe, train_denoiser
-from training.storybook.export import save_pipeline
+from training.storybook.export import save_pipeline, write_checksums
+from training.storybook.few_steps import FewStepRecipe, train_few_steps
 from training.storybook.latents import LatentRecipe, Latents, encode_pictures
+from training.storybook.lora import LORA_FILE
 from training.storybook.models import Denoiser, build_pipeline
 from training.storybook.pictures import scribbles, training_pictures
 from training.storybook.sampling import Sampling, sample, sheet
+from training.storybook.teaching import NEWCOMERS, TeachingRecipe, teach
 from training.storybook.tokenizers import build_tokenizer
 from training.storybook.untyped import Autoencoder, Pipeline, diffusers
 
@@ -56,6 +60,8 @@ class StorybookXl:
     latents: LatentRecipe = field(default_factory=LatentRecipe)
     denoiser: DenoiserRecipe = field(default_factory=DenoiserRecipe)
     critic: CriticRecipe = field(default_factory=CriticRecipe)
+    few_steps: FewStepRecipe = field(default_factory=FewStepRecipe)
+    teaching: TeachingRecipe = field(default_factory=TeachingRecipe)
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,14 @@ class Workshop:
             return diffusers().AutoencoderKL.from_pretrained(finished).eval()
         recipe = self.recipe.autoencoder
         model = train_autoencoder(recipe, folder, bfloat16=self.bfloat16)
-        model.register_to_config(scaling_factor=_unit_scale(model, recipe.size))
-        log.info("autoencoder.trained", psnr=_quality(model, recipe.size))
+        model.register_to_config(scaling_factor=_unit_scale(model, recipe))
+        log.info("autoencoder.trained", psnr=_quality(model, recipe))
         model.save_pretrained(finished)
         return model
 
     def denoiser(self) -> tuple[Denoiser, CLIPTokenizer, Autoencoder]:
         """Return the trained denoiser with its tokenizer and autoencoder."""
-        autoencoder, tokenizer = self.autoencoder(), build_tokenizer()
+        autoencoder, tokenizer = self.autoencoder(), build_tokenizer(self.recipe.latents.book)
         latents = self._latents(autoencoder, tokenizer)
         denoiser = train_denoiser(
             self.recipe.denoiser,
@@ -100,8 +106,9 @@ class Workshop:
         if finished.exists():
             return Critic.load(finished)
         critic = train_critic(self.recipe.critic, finished.parent, bfloat16=self.bfloat16)
-        critic.save(finished)
-        return critic
+        critic.save(finished, self.recipe.critic.size)
+        write_checksums(finished)
+        return Critic.load(finished)
 
     def pipeline(self) -> Pipeline:
         """Return the finished model, written to `storybook-xl` in half precision."""
@@ -109,13 +116,37 @@ class Workshop:
         if not finished.exists():
             denoiser, tokenizer, autoencoder = self.denoiser()
             save_pipeline(build_pipeline(autoencoder, denoiser, tokenizer), finished)
-        pipeline = diffusers().StableDiffusionXLPipeline.from_pretrained(
-            finished, dtype=torch.float32
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return open_model(finished)
 
-    def _latents(self, autoencoder: Autoencoder, tokenizer: CLIPTokenizer) -> Latents:
+    def few_steps(self, model: Path | None = None) -> Path:
+        """Return the file of the trained few-step adapter.
+
+        Args:
+            model: the finished model it is for; None: the one in this folder.
+        """
+        folder = self.folder / "storybook-xl-4step"
+        finished = folder / "finished" / LORA_FILE
+        if finished.exists():
+            return finished
+        pipeline = self.pipeline() if model is None else open_model(model)
+        return train_few_steps(self.recipe.few_steps, pipeline, folder, bfloat16=self.bfloat16)
+
+    def teach(self, model: Path | None = None) -> dict[str, Path]:
+        """Return the adapters of the held-out characters by name, each taught with five pictures.
+
+        Args:
+            model: the finished model they are for; None: the one in this folder.
+        """
+        files: dict[str, Path] = {}
+        for newcomer in NEWCOMERS:
+            folder = self.folder / "taught" / newcomer.name
+            files[newcomer.name] = folder / "finished" / LORA_FILE
+            if not files[newcomer.name].exists():
+                pipeline = self.pipeline() if model is None else open_model(model)
+                teach(newcomer, self.recipe.teaching, pipeline, folder, bfloat16=self.bfloat16)
+        return files
+
+    def _latents(self, autoencoder: Autoencoder, tokenizer: CLIPTokenizer) -> tuple[Latents, ...]:
         folder = self.folder / "latents"
         recipe = self.recipe.latents
         return encode_pictures(recipe, autoencoder, tokenizer, folder, bfloat16=self.bfloat16)
@@ -131,14 +162,22 @@ class Workshop:
         page.save(folder / f"{step:06}.png")
 
 
-def _unit_scale(model: Autoencoder, size: int) -> float:
+def open_model(folder: Path) -> Pipeline:
+    """Return a finished model, in full precision and without progress bars."""
+    pipeline = diffusers().StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _unit_scale(model: Autoencoder, recipe: AutoencoderRecipe) -> float:
     with torch.no_grad():
-        latents = model.encode(as_tensor(training_pictures(TEST_SEEDS, size))).latent_dist.mean
+        pixels = as_tensor(training_pictures(recipe.book, TEST_SEEDS, recipe.size))
+        latents = model.encode(pixels).latent_dist.mean
     return round(1 / float(latents.std()), 5)
 
 
-def _quality(model: Autoencoder, size: int) -> dict[str, float]:
+def _quality(model: Autoencoder, recipe: AutoencoderRecipe) -> dict[str, float]:
     return {
-        "world": round(psnr(model, training_pictures(TEST_SEEDS, size)), 2),
-        "scribbles": round(psnr(model, scribbles(TEST_SEEDS, size)), 2),
+        "world": round(psnr(model, training_pictures(recipe.book, TEST_SEEDS, recipe.size)), 2),
+        "scribbles": round(psnr(model, scribbles(TEST_SEEDS, recipe.size)), 2),
     }

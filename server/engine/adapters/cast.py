@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import torch
 from diffusers import DiffusionPipeline
 from torch import nn
 
@@ -23,22 +24,25 @@ class Cast:
     """What a pipeline's adapters need of it.
 
     Args:
-        pipeline: on its device, in its dtype.
+        pipeline: in its dtype.
         family: what it is.
         network: the component that draws.
+        device: where it draws.
     """
 
-    def __init__(self, pipeline: DiffusionPipeline, family: Family, network: str) -> None:
+    def __init__(
+        self, pipeline: DiffusionPipeline, family: Family, network: str, device: torch.device
+    ) -> None:
         self._family = family
-        self._network = network
+        self._device = device
         self._components: dict[str, nn.Module] = {
             name: getattr(pipeline, name)
             for name in (network, *_TEXT_ENCODERS)
             if getattr(pipeline, name) is not None
         }
-        self._seats = Seats(self._components[network], network)
+        self._seats = Seats(self._components[network], network, device=device)
         self._text_seats = {
-            name: Seats(self._components[name], name, _TEXT_BUDGET_BYTES)
+            name: Seats(self._components[name], name, _TEXT_BUDGET_BYTES, device)
             for name in _TEXT_ENCODERS
             if name in self._components
         }
@@ -49,8 +53,13 @@ class Cast:
         Raises:
             AdapterError: the file is damaged, of another kind, or made for another network.
         """
-        device = next(self._components[self._network].parameters()).device
-        return read_adapter(path, self._family, self._components, pinned=device.type == "cuda")
+        pinned = self._device.type == "cuda"
+        return read_adapter(path, self._family, self._components, pinned=pinned)
+
+    def forget(self) -> None:
+        """Give back what adapters take on the device."""
+        for seats in (self._seats, *self._text_seats.values()):
+            seats.clear()
 
     @contextmanager
     def reading(self, mix: Mix) -> Iterator[None]:

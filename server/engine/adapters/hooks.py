@@ -6,6 +6,7 @@ Rows that follow one another and have the same mix share a seat: `rows` is a mul
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ class SeatHook:
 
     def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
         self._add = _adder(layer)
-        self.dtype = layer.weight.dtype  # a text encoder may keep some layers more precise
+        self.dtype = _dtype(layer)  # a text encoder may keep some layers more precise
         self.pair: Pair | None = None
 
     def __call__(
@@ -29,6 +30,13 @@ class SeatHook:
         """Add the change to `output` in place: it is the layer's own, nobody has seen it yet."""
         if self.pair is not None:
             self._add(arguments[0], output, *self.pair)
+
+
+def _dtype(layer: nn.Linear | nn.Conv2d) -> torch.dtype:
+    """Return what `layer` computes in; packed 4-bit weights are whole numbers."""
+    if layer.weight.is_floating_point():
+        return layer.weight.dtype
+    return cast(torch.dtype, layer.compute_dtype)
 
 
 def _adder(layer: nn.Linear | nn.Conv2d) -> Callable[..., None]:

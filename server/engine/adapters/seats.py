@@ -31,11 +31,17 @@ class Seats:
         network: whose forward takes rows in the first dimension.
         component: its name in an adapter, such as unet.
         budget_bytes: for copies of adapters on the network's device, beside the seats themselves.
+        device: where it draws; its weights may wait elsewhere. None: where they are.
     """
 
     def __init__(
-        self, network: nn.Module, component: str, budget_bytes: int = _BUDGET_BYTES
+        self,
+        network: nn.Module,
+        component: str,
+        budget_bytes: int = _BUDGET_BYTES,
+        device: torch.device | None = None,
     ) -> None:
+        self._device = device or next(network.parameters()).device
         self._network = network
         self._component = component
         self._copies = Copies(component, budget_bytes)
@@ -130,12 +136,13 @@ class Seats:
     def _filled(self, mixes: Sequence[Mix]) -> torch.Tensor:
         """Return (seats, rank, width): each mix in its seat, zeros where a seat is not full."""
         rank = bucket(max(rank_of(mix, self._component) for mix in mixes))
-        weights = next(self._network.parameters())
-        buffer = weights.new_zeros(len(mixes), rank, self._layout.width)
+        device, dtype = self._device, next(self._network.parameters()).dtype
+        shape = (len(mixes), rank, self._layout.width)
+        buffer = torch.zeros(shape, device=device, dtype=dtype)
         for seat, mix in zip(buffer, mixes, strict=True):
             place = 0
             for adapter, weight in mix:
-                copy = self._copies.get(adapter, weights.device, weights.dtype)
+                copy = self._copies.get(adapter, device, dtype)
                 rows = seat[place : place + len(copy.matrix)]
                 self._place(rows, copy, weight)
                 place += len(rows)
@@ -154,10 +161,9 @@ class Seats:
     def _columns_of(self, layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
         """Return where the numbers of `layout` are in it, and where they are in the seats."""
         if layout not in self._columns:
-            device = next(self._network.parameters()).device
             self._columns[layout] = (
-                layout.columns(layout.widths).to(device),
-                self._layout.columns(layout.widths).to(device),
+                layout.columns(layout.widths).to(self._device),
+                self._layout.columns(layout.widths).to(self._device),
             )
         return self._columns[layout]
 

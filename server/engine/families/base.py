@@ -18,8 +18,12 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from PIL import Image
 
 from server.domain.images import ResolvedRequest
+from server.domain.plans import RESIDENT, Plan
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.mix import Mix
+from server.engine.attention.processors import Site
+from server.engine.plans.block_cache import BlockCache
+from server.engine.weights import PipelineWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,8 @@ class Trajectory:
         references: tokens that the network looks at (an edit checkpoint), (1, tokens, channels).
         reference_grid: their rows and columns.
         mix: the adapters that its rows are drawn with.
+        plan: how its model is held and run.
+        cache: what FLUX.1's blocks did at an earlier step, if the plan takes it up.
         last_step: what the last step was made of, for previews.
     """
 
@@ -134,6 +140,8 @@ class Trajectory:
     references: torch.Tensor | None = None
     reference_grid: tuple[int, int] | None = None
     mix: Mix = ()
+    plan: Plan = RESIDENT
+    cache: BlockCache | None = None
     step_arguments: dict[str, Any] = field(default_factory=dict)
     step_index: int = 0
     last_step: LastStep | None = None
@@ -171,6 +179,11 @@ class Trajectory:
         return self.timesteps[self.step_index]
 
     @property
+    def skipped_blocks(self) -> bool:
+        """Whether the last step took less than a whole forward."""
+        return self.cache is not None and self.cache.reused
+
+    @property
     def bucket(self) -> Hashable:
         """Trajectories of one bucket fit into one forward."""
         # Packed latents of 64 x 96 and 96 x 64 have one shape, but their tokens other places.
@@ -186,6 +199,8 @@ class Trajectory:
         # Some schedulers compute in fp32 and do not come back.
         self.latents = output.prev_sample.to(self.latents.dtype)
         self.step_index += 1
+        if self.cache is not None:
+            self.cache.commit()
         if self.blend is not None:
             self.latents = self.blend.apply(self.latents, None if self.is_done else self.timestep)
 
@@ -201,11 +216,26 @@ class Trajectory:
 
 
 class FamilyPipeline(Protocol):
-    """A model in memory."""
+    """A model in memory.
+
+    Attributes:
+        attention: where its network computes attention.
+    """
+
+    attention: Site
+
+    @property
+    def weights(self) -> PipelineWeights:
+        """Where its weights are; it draws only while they are on its device."""
+        ...
 
     @property
     def parameter_count(self) -> int:
         """How many weights the network of one step has."""
+        ...
+
+    def forget(self) -> None:
+        """Give back what is kept on the device beside weights: prompts, adapters' copies."""
         ...
 
     def read_adapter(self, path: Path) -> Adapter:
@@ -235,6 +265,7 @@ class FamilyPipeline(Protocol):
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """Return picture `index` before its first step; its seed is the request's plus index.
 
@@ -244,6 +275,7 @@ class FamilyPipeline(Protocol):
             index: of the request's pictures.
             pictures: what it gives beside words.
             mix: the adapters to draw it with.
+            plan: the one that this model was loaded with.
 
         Raises:
             RequestRefusedError: the scheduler cannot do these steps, or strength leaves none.

@@ -11,10 +11,12 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family, Task
+from server.domain.plans import RESIDENT, Plan
 from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
 from server.engine.adapters.mix import Mix, check_rank
+from server.engine.attention.processors import Site
 from server.engine.families import flux_latents, flux_schedule
 from server.engine.families.base import (
     Conditioning,
@@ -26,6 +28,9 @@ from server.engine.families.base import (
 from server.engine.families.flux_pictures import FluxPictures
 from server.engine.families.flux_references import PREFERRED_SIZES, Sizes
 from server.engine.families.prompts import PromptCache
+from server.engine.plans.block_cache import BlockCache, Inputs, RowState, predict_reusing
+from server.engine.plans.tiles import decoded
+from server.engine.weights import PipelineWeights
 
 _MAX_SEQUENCE_LENGTH = 512  # diffusers' own default
 _DISTILLED_GUIDANCE = 3.5  # likewise
@@ -47,22 +52,26 @@ class FluxFamily:
         task: Task = Task.TEXT,
         *,
         reference_sizes: Sizes = PREFERRED_SIZES,
+        device: torch.device | None = None,
     ) -> None:
         """Take over a loaded pipeline.
 
         Args:
-            pipeline: on its device, in its dtype.
+            pipeline: in its dtype.
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
             task: what the checkpoint was made for.
             reference_sizes: width and height that references are brought to; none: their own.
+            device: where it shall draw, once its weights are brought there; None: where it is.
         """
+        self.weights = PipelineWeights.of(pipeline, "transformer", device)
         self._pipeline = pipeline
         self._scheduler = scheduler
         self._task = task
-        self._pictures = FluxPictures(pipeline, task, reference_sizes)
-        self._cast = Cast(pipeline, Family.FLUX, "transformer")
+        self._pictures = FluxPictures(pipeline, task, reference_sizes, self.weights.device)
+        self._cast = Cast(pipeline, Family.FLUX, "transformer", self.weights.device)
+        self.attention = Site(pipeline.transformer)
         self._prompts = PromptCache()
-        self._device: torch.device = pipeline.transformer.device
+        self._device = self.weights.device
         self._dtype: torch.dtype = pipeline.transformer.dtype
         self._places: dict[tuple[int, int, int], torch.Tensor] = {}
 
@@ -70,6 +79,12 @@ class FluxFamily:
     def parameter_count(self) -> int:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.transformer.parameters())
+
+    def forget(self) -> None:
+        """See FamilyPipeline."""
+        self._prompts.clear()
+        self._cast.forget()
+        self._places.clear()
 
     def read_adapter(self, path: Path) -> Adapter:
         """See FamilyPipeline."""
@@ -95,6 +110,7 @@ class FluxFamily:
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """See FamilyPipeline.
 
@@ -124,6 +140,8 @@ class FluxFamily:
             references=prepared.references,
             reference_grid=prepared.reference_grid,
             mix=mix,
+            plan=plan,
+            cache=BlockCache() if plan.block_cache else None,
         )
 
     def predict(self, rows: Sequence[Trajectory]) -> list[torch.Tensor]:
@@ -140,26 +158,59 @@ class FluxFamily:
                 mixes.append(row.mix)
                 if row.network_guidance is not None:
                     guidances.append(row.network_guidance)
-        with self._cast.drawing(mixes):
-            predictions = self._pipeline.transformer(
-                hidden_states=torch.cat(tokens),
-                timestep=torch.stack(timesteps) / 1000,
-                guidance=torch.cat(guidances) if guidances else None,
-                pooled_projections=torch.cat(pooled),
-                encoder_hidden_states=torch.cat(prompts),
-                txt_ids=prompts[0].new_zeros(prompts[0].shape[1], 3),
-                img_ids=self._image_ids(rows[0]),
-                return_dict=False,
-            )[0][:, : rows[0].latents.shape[1]]
-        split = predictions.split([len(row.encoded.rows) for row in rows])
+        inputs = Inputs(
+            hidden_states=torch.cat(tokens),
+            timestep=torch.stack(timesteps) / 1000,
+            guidance=torch.cat(guidances) if guidances else None,
+            pooled_projections=torch.cat(pooled),
+            encoder_hidden_states=torch.cat(prompts),
+            txt_ids=prompts[0].new_zeros(prompts[0].shape[1], 3),
+            img_ids=self._image_ids(rows[0]),
+        )
+        predictions = self._written(inputs, rows, mixes)[:, : rows[0].latents.shape[1]]
+        split = torch.split(predictions, [len(row.encoded.rows) for row in rows])
         return [row.split(prediction) for row, prediction in zip(rows, split, strict=True)]
+
+    def _written(
+        self, inputs: Inputs, rows: Sequence[Trajectory], mixes: Sequence[Mix]
+    ) -> torch.Tensor:
+        """Return what the network writes to all of its tokens."""
+        if any(row.cache is not None for row in rows):
+            return self._written_reusing(inputs, rows, mixes)
+        with self._cast.drawing(mixes):
+            written: torch.Tensor = self._pipeline.transformer(
+                **inputs.as_arguments(), return_dict=False
+            )[0]
+        return written
+
+    def _written_reusing(
+        self, inputs: Inputs, rows: Sequence[Trajectory], mixes: Sequence[Mix]
+    ) -> torch.Tensor:
+        states: list[RowState | None] = []
+        thresholds: list[float | None] = []
+        for row in rows:
+            count = len(row.encoded.rows)
+            states += (None,) * count if row.cache is None else row.cache.rows(count)
+            thresholds += [None if row.cache is None else row.cache.threshold] * count
+        written, after = predict_reusing(
+            self._pipeline.transformer,
+            inputs,
+            states,
+            thresholds,
+            lambda indices: self._cast.drawing([mixes[index] for index in indices]),
+        )
+        for row in rows:
+            mine, after = after[: len(row.encoded.rows)], after[len(row.encoded.rows) :]
+            if row.cache is not None:
+                row.cache.propose(mine)
+        return written
 
     def decode(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
         vae = self._pipeline.vae
         latents = self._unpack(trajectory.latents, trajectory).to(vae.dtype)
         latents = latents / vae.config.scaling_factor + vae.config.shift_factor
-        return to_pixels(vae.decode(latents, return_dict=False)[0])
+        return to_pixels(decoded(vae, latents, tiled=trajectory.plan.decode == "tiled"))
 
     def preview(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
@@ -175,7 +226,7 @@ class FluxFamily:
 
     def _conditioning(self, text: str, length: int, mix: Mix) -> Conditioning:
         def encode() -> Conditioning:
-            with self._cast.reading(mix):
+            with self.weights.encoders.here(), self._cast.reading(mix):
                 embeds, pooled, _ = self._pipeline.encode_prompt(
                     prompt=text, prompt_2=None, device=self._device, max_sequence_length=length
                 )

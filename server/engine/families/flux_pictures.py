@@ -40,17 +40,24 @@ class _Start:
 class FluxPictures:
     """Turns pictures into tokens with the VAE of one checkpoint."""
 
-    def __init__(self, pipeline: DiffusionPipeline, task: Task, reference_sizes: Sizes) -> None:
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        task: Task,
+        reference_sizes: Sizes,
+        device: torch.device,
+    ) -> None:
         """Keep what is needed of `pipeline`.
 
         Args:
-            pipeline: on its device, in its dtype.
+            pipeline: in its dtype.
             task: what the checkpoint was made for.
             reference_sizes: width and height that references are brought to; none: their own.
+            device: where it draws.
         """
         self._vae = pipeline.vae
         self._scale: int = pipeline.vae_scale_factor
-        self._device: torch.device = pipeline.transformer.device
+        self._device = device
         self._dtype: torch.dtype = pipeline.transformer.dtype
         self._task = task
         self._reference_sizes = reference_sizes

@@ -17,6 +17,10 @@ class PromptCache:
         self._size = size
         self._kept: OrderedDict[Hashable, Conditioning] = OrderedDict()
 
+    def clear(self) -> None:
+        """Let go of all."""
+        self._kept.clear()
+
     def get(self, key: Hashable, encode: Callable[[], Conditioning]) -> Conditioning:
         """Return what is kept under `key`, or encode it now."""
         found = self._kept.get(key)

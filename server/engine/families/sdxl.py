@@ -12,32 +12,44 @@ from diffusers import SchedulerMixin, StableDiffusionXLPipeline
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family
+from server.domain.plans import RESIDENT, Plan
 from server.engine import previews, schedulers
 from server.engine.adapters.adapter import Adapter
 from server.engine.adapters.cast import Cast
 from server.engine.adapters.mix import Mix, check_rank
+from server.engine.attention.processors import Site
 from server.engine.families import sdxl_sizes
 from server.engine.families.base import Encoded, Pictures, Trajectory, to_pixels
 from server.engine.families.sdxl_latents import SdxlLatents
 from server.engine.families.sdxl_prompts import SdxlPrompts
+from server.engine.weights import PipelineWeights
 
 
 class SdxlFamily:
     """One SDXL checkpoint in memory."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, scheduler: str | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        scheduler: str | None = None,
+        *,
+        device: torch.device | None = None,
+    ) -> None:
         """Take over a loaded pipeline.
 
         Args:
-            pipeline: on its device, in its dtype.
+            pipeline: in its dtype.
             scheduler: name of the model's usual noise scheduler; None: the checkpoint's own.
+            device: where it shall draw, once its weights are brought there; None: where it is.
         """
+        self.weights = PipelineWeights.of(pipeline, "unet", device)
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._cast = Cast(pipeline, Family.SDXL, "unet")
-        self._prompts = SdxlPrompts(pipeline, self._cast)
-        self._latents = SdxlLatents(pipeline)
-        self._device: torch.device = pipeline.unet.device
+        self._cast = Cast(pipeline, Family.SDXL, "unet", self.weights.device)
+        self._prompts = SdxlPrompts(pipeline, self._cast, self.weights)
+        self._latents = SdxlLatents(pipeline, self.weights.device)
+        self._device = self.weights.device
+        self.attention = Site(pipeline.unet)
         self._dtype: torch.dtype = pipeline.unet.dtype
         # Weights distilled with guidance as an input (LCM) take it there, in a single row.
         self._guidance_channels: int | None = pipeline.unet.config.time_cond_proj_dim
@@ -46,6 +58,11 @@ class SdxlFamily:
     def parameter_count(self) -> int:
         """See FamilyPipeline."""
         return sum(weights.numel() for weights in self._pipeline.unet.parameters())
+
+    def forget(self) -> None:
+        """See FamilyPipeline."""
+        self._prompts.forget()
+        self._cast.forget()
 
     def read_adapter(self, path: Path) -> Adapter:
         """See FamilyPipeline."""
@@ -64,6 +81,7 @@ class SdxlFamily:
         index: int,
         pictures: Pictures,
         mix: Mix = (),
+        plan: Plan = RESIDENT,
     ) -> Trajectory:
         """See FamilyPipeline."""
         scheduler = schedulers.build(
@@ -90,6 +108,7 @@ class SdxlFamily:
             blend=start.blend,
             beside=start.beside,
             mix=mix,
+            plan=plan,
             step_arguments=schedulers.step_arguments(scheduler, generator),
         )
 
@@ -124,7 +143,8 @@ class SdxlFamily:
 
     def decode(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""
-        return to_pixels(self._latents.decoded(trajectory.latents))
+        tiled = trajectory.plan.decode == "tiled"
+        return to_pixels(self._latents.decoded(trajectory.latents, tiled=tiled))
 
     def preview(self, trajectory: Trajectory) -> torch.Tensor:
         """See FamilyPipeline."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.engine.families.base import Blend, Pictures, from_pixels
+from server.engine.plans.tiles import decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class Start:
 class SdxlLatents:
     """The way into and out of one checkpoint's latents."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline) -> None:
+    def __init__(self, pipeline: StableDiffusionXLPipeline, device: torch.device) -> None:
         self._vae = pipeline.vae
         self._scale: int = pipeline.vae_scale_factor
         self._channels: int = pipeline.vae.config.latent_channels
-        self._device: torch.device = pipeline.unet.device
+        self._device = device
         self._dtype: torch.dtype = pipeline.unet.dtype
         # A network that was trained to fill reads the mask and what is kept beside the latents.
         self._fills = pipeline.unet.config.in_channels == 2 * self._channels + 1
@@ -67,13 +68,12 @@ class SdxlLatents:
         masked = self._filled if self._fills else self._blended
         return masked(pixels, _hole(mask), scheduler, None if from_noise else timestep, generator)
 
-    def decoded(self, latents: torch.Tensor) -> torch.Tensor:
+    def decoded(self, latents: torch.Tensor, *, tiled: bool) -> torch.Tensor:
         """Return latents (1, channels, height, width) as (1, 3, height, width) in -1..1."""
         latents = latents.to(self._vae.dtype)
         mean, deviation = self._statistics(latents)
         latents = latents * deviation / self._vae.config.scaling_factor + mean
-        image: torch.Tensor = self._vae.decode(latents, return_dict=False)[0]
-        return image
+        return decoded(self._vae, latents, tiled=tiled)
 
     def _check(self, pictures: Pictures) -> None:
         if pictures.mask is not None and pictures.image is None:

@@ -14,14 +14,18 @@ from server.engine.families import compel_prompts
 from server.engine.families.base import Conditioning, Encoded
 from server.engine.families.compel_prompts import TextPart
 from server.engine.families.prompts import PromptCache
+from server.engine.weights import PipelineWeights
 
 
 class SdxlPrompts:
     """The text encoders of one SDXL checkpoint, and the last prompts they read."""
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, cast: Cast) -> None:
+    def __init__(
+        self, pipeline: StableDiffusionXLPipeline, cast: Cast, weights: PipelineWeights
+    ) -> None:
         self._pipeline = pipeline
         self._cast = cast
+        self._weights = weights
         self._cache = PromptCache()
         pairs = (
             (pipeline.tokenizer, pipeline.text_encoder),
@@ -49,6 +53,10 @@ class SdxlPrompts:
             self._padded(negative, tokens, None, mix),
         )
 
+    def forget(self) -> None:
+        """Let go of what was read."""
+        self._cache.clear()
+
     def _check_clip_skip(self, clip_skip: int | None) -> None:
         most = min(part.encoder.config.num_hidden_layers for part in self._parts) - 1
         if clip_skip is not None and clip_skip > most:
@@ -62,7 +70,7 @@ class SdxlPrompts:
         self, text: str, parameter: str, clip_skip: int | None, mix: Mix
     ) -> Conditioning:
         def encode() -> Conditioning:
-            with self._cast.reading(mix):
+            with self._weights.encoders.here(), self._cast.reading(mix):
                 return self._encoded(text, parameter, clip_skip)
 
         return self._cache.get((text, clip_skip, self._cast.key(mix)), encode)
@@ -71,7 +79,7 @@ class SdxlPrompts:
         phrases = parse(text, parameter)
         plain = words(phrases)
         weighed = any(phrase.weight != 1.0 for phrase in phrases)
-        device = self._pipeline.unet.device
+        device = self._weights.device
         if weighed or not all(part.fits(plain) for part in self._parts):
             encoded = compel_prompts.encode(self._parts, phrases, clip_skip)
             return Conditioning(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from training.storybook.tokenizers import MAX_TOKENS, build_tokenizer, save_tokenizer
+from training.storybook.books import FirstBook
+from training.storybook.tokenizers import build_tokenizer, save_tokenizer
 from training.storybook.world.captions import (
     PLACE_WORDS,
     SETTING_PHRASES,
@@ -68,24 +69,24 @@ def test_every_setting_has_phrases() -> None:
 
 
 def test_the_tokenizer_reads_back_what_it_wrote() -> None:
-    tokenizer = build_tokenizer(captions=1500)
+    tokenizer = build_tokenizer(FirstBook(), captions=1500)
     for _, text in SCENES[:200]:
         ids = tokenizer(text).input_ids
-        assert len(ids) <= MAX_TOKENS
+        assert len(ids) <= FirstBook().max_tokens
         decoded = str(tokenizer.decode(ids, skip_special_tokens=True))
         assert decoded.replace(" ,", ",").strip() == text
 
 
 def test_the_tokenizer_spells_words_it_never_saw() -> None:
-    tokenizer = build_tokenizer(captions=1500)
+    tokenizer = build_tokenizer(FirstBook(), captions=1500)
     assert tokenizer.tokenize("a red zorbo") == ["a</w>", "red</w>", "z", "o", "r", "b", "o</w>"]
 
 
 def test_a_saved_tokenizer_loads_equal(tmp_path: Path) -> None:
-    tokenizer = build_tokenizer(captions=1500)
+    tokenizer = build_tokenizer(FirstBook(), captions=1500)
     save_tokenizer(tokenizer, tmp_path)
     loaded = CLIPTokenizer.from_pretrained(tmp_path)
     texts = [text for _, text in SCENES[:100]]
     assert loaded(texts).input_ids == tokenizer(texts).input_ids
-    assert loaded.model_max_length == MAX_TOKENS
+    assert loaded.model_max_length == FirstBook().max_tokens
     assert {"vocab.json", "merges.txt"} <= {path.name for path in tmp_path.iterdir()}

@@ -15,7 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from training.storybook.autoencoder import AutoencoderRecipe, psnr
-from training.storybook.critic import ATTRIBUTES, Critic, CriticRecipe
+from training.storybook.books import FirstBook
+from training.storybook.critic import ATTRIBUTES, Critic, CriticShape
+from training.storybook.critic_lessons import LessonPlan
+from training.storybook.critic_training import CriticRecipe
 from training.storybook.denoiser import DenoiserRecipe, draw_batch
 from training.storybook.export import CHECKSUMS, digest, weight_bytes, weight_files
 from training.storybook.latents import (
@@ -44,11 +47,18 @@ RECIPE = StorybookXl(
         world_pictures=24,
         scribbled_pictures=8,
     ),
-    LatentRecipe(pictures=40, captions=2, size=32),
+    LatentRecipe(pictures=40, captions=2, sizes=((32, 32),)),
     DenoiserRecipe(
         DenoiserShape((16, 16, 32), (1, 1, 2), 8, (16, 32), 2, 8), SHORT, batch_size=8, size=32
     ),
-    CriticRecipe((8, 16, 16, 16), SHORT, pictures=24, batch_size=8, size=32),
+    CriticRecipe(
+        CriticShape((8, 16, 16, 16)),
+        LessonPlan(2, 1, 2, creatures=4, creature_pictures=3),
+        SHORT,
+        characters=6,
+        views=2,
+        size=32,
+    ),
 )
 
 
@@ -135,7 +145,7 @@ def test_a_run_that_is_thrown_away_half_way_ends_the_same(trained: Path, tmp_pat
 def test_the_critic_is_saved_in_a_form_that_transformers_loads(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, RECIPE, bfloat16=False)
     critic = workshop.critic()
-    pictures = [training_picture(i, 32) for i in range(3)]
+    pictures = [training_picture(FirstBook(), i, (32, 32)) for i in range(3)]
     loaded = Critic.load(tmp_path / "critic" / "finished")
     assert loaded.describe(pictures) == critic.describe(pictures)
     assert set(loaded.heads) == set(ATTRIBUTES)
@@ -143,26 +153,30 @@ def test_the_critic_is_saved_in_a_form_that_transformers_loads(tmp_path: Path) -
 
 def test_the_autoencoder_is_measured_in_decibels(trained: Path) -> None:
     model = diffusers().AutoencoderKL.from_pretrained(trained / "storybook-xl" / "vae").eval()
-    assert 3 < psnr(model, training_pictures(range(4), 32)) < 30
+    assert 3 < psnr(model, training_pictures(FirstBook(), range(4), 32)) < 30
 
 
 def test_a_step_always_draws_the_same_batch() -> None:
     latents = Latents(
-        torch.randn(10, 8, 4, 4).half(), torch.zeros(10, 2, 5).long(), torch.full((10,), 32)
+        torch.randn(10, 8, 4, 6).half(),
+        torch.zeros(10, 2, 5).long(),
+        torch.full((10, 2), 32),
+        (48, 32),
     )
     recipe = RECIPE.denoiser
     first, again, other = (draw_batch(latents, recipe, 0.5, step) for step in (3, 3, 4))
     assert torch.equal(first.latents, again.latents)
     assert not torch.equal(first.latents, other.latents)
-    assert first.time_ids.tolist()[0] == [32, 32, 0, 0, 32, 32]
+    assert first.time_ids.tolist()[0] == [32, 32, 0, 0, 32, 48]
 
 
 def test_coarse_pictures_say_their_original_size() -> None:
-    sizes = {original_size(seed, 64) for seed in range(200)}
-    assert sizes == {24, 32, 40, 48, 64}
-    coarse = np.asarray(training_picture(COARSE_EVERY, 64), dtype=np.float32)
-    assert original_size(COARSE_EVERY, 64) < 64
-    crisp = np.asarray(training_picture(COARSE_EVERY + 1, 64), dtype=np.float32)
+    sizes = {original_size(seed, (64, 32)) for seed in range(200)}
+    assert sizes == {(24, 12), (32, 16), (40, 20), (48, 24), (64, 32)}
+    book = FirstBook()
+    coarse = np.asarray(training_picture(book, COARSE_EVERY, (64, 64)), dtype=np.float32)
+    assert original_size(COARSE_EVERY, (64, 64)) < (64, 64)
+    crisp = np.asarray(training_picture(book, COARSE_EVERY + 1, (64, 64)), dtype=np.float32)
     assert np.abs(np.diff(coarse, axis=1)).max() < np.abs(np.diff(crisp, axis=1)).max()
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from training.storybook.world.accessories import accessory_parts
 from training.storybook.world.brush import WHITE, Brush, darker, finish, mixed
 from training.storybook.world.canvas import Canvas
-from training.storybook.world.figures import Figure, Part, Role
+from training.storybook.world.figures import Character, Figure, Part, Role
 from training.storybook.world.settings import PAINTERS
 from training.storybook.world.species import FIGURES
 from training.storybook.world.vocabulary import COAT_COLOURS, Colour, Scene
@@ -31,10 +31,23 @@ class Placement:
 
 def draw(scene: Scene, seed: int, width: int = 64, height: int = 64) -> Image.Image:
     """Return the scene as an RGB picture in pixels; `seed` decides all that is not labelled."""
+    return draw_character(character_of(scene), scene, seed, width, height)
+
+
+def character_of(scene: Scene) -> Character:
+    """Return who stands in the scene."""
+    return Character(FIGURES[scene.species](), COAT_COLOURS[scene.colour])
+
+
+def draw_character(
+    character: Character, scene: Scene, seed: int, width: int = 64, height: int = 64
+) -> Image.Image:
+    """Return the scene with `character` in it, whatever species and colour the scene names."""
     generator = random.Random(seed)  # noqa: S311 - drawings, not secrets
     brush = Brush(Canvas.blank(width, height), scene.style)
     PAINTERS[scene.setting](brush, generator)
-    paint_figure(brush, scene, _jittered(placement(scene, brush.canvas), generator))
+    place = _jittered(placement(scene, brush.canvas), generator)
+    paint_character(brush, character, scene.accessory, place)
     return finish(brush.canvas.finished(), scene.style, generator)
 
 
@@ -42,7 +55,7 @@ def coat_mask(scene: Scene, width: int = 64, height: int = 64) -> Image.Image:
     """Return where the coat's own colour is when nothing is jittered: 255 inside, 0 elsewhere."""
     canvas = Canvas.blank(width, height, "L")
     place = placement(scene, canvas)
-    for part in _dressed(scene):
+    for part in _dressed(FIGURES[scene.species](), scene.accessory):
         inside = 255 if part.role is Role.COAT else 0
         shape = part.shape.placed(place.scale, place.x, place.y)
         canvas.paint(shape, inside, grow=0.0 if inside else 1.5)
@@ -58,10 +71,15 @@ def placement(scene: Scene, canvas: Canvas) -> Placement:
 
 
 def paint_figure(brush: Brush, scene: Scene, place: Placement) -> None:
-    """Paint the scene's character and what it wears: contour first, then the parts in order."""
-    coat = COAT_COLOURS[scene.colour]
+    """Paint the scene's character and what it wears."""
+    paint_character(brush, character_of(scene), scene.accessory, place)
+
+
+def paint_character(brush: Brush, character: Character, accessory: str, place: Placement) -> None:
+    """Paint a character and what it wears: contour first, then the parts in order."""
+    coat = character.coat
     line, width = brush.contour(coat)
-    parts = _dressed(scene)
+    parts = _dressed(character.figure, accessory)
     for part in parts:
         if part.outer:
             brush.canvas.paint(part.shape.placed(place.scale, place.x, place.y), line, grow=width)
@@ -72,9 +90,8 @@ def paint_figure(brush: Brush, scene: Scene, place: Placement) -> None:
         brush.canvas.paint(shape, brush.tinted(_colour(part, coat)))
 
 
-def _dressed(scene: Scene) -> tuple[Part, ...]:
-    figure = FIGURES[scene.species]()
-    return (*figure.parts, *_worn(figure, scene.accessory))
+def _dressed(figure: Figure, accessory: str) -> tuple[Part, ...]:
+    return (*figure.parts, *_worn(figure, accessory))
 
 
 def _worn(figure: Figure, accessory: str) -> tuple[Part, ...]:

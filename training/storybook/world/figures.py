@@ -44,6 +44,14 @@ class Figure:
     head_x: float = 0.0
 
 
+@dataclass(frozen=True)
+class Character:
+    """A figure in its colour: what stays the same from picture to picture."""
+
+    figure: Figure
+    coat: Colour
+
+
 def coat(shape: Shape) -> Part:
     """Return a part of the silhouette in the coat's colour."""
     return Part(shape, outer=True)

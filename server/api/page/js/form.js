@@ -239,13 +239,21 @@ function generate(app) {
     words.textContent = live ? m.form.add(draft.count) : m.form.generate(draft.count);
     go.setAttribute("aria-disabled", String(blocked !== null));
     note.textContent = blocked ?? waiting(app.estimate, live);
-    const seconds = app.estimate?.seconds ?? null;
-    cost.textContent = seconds === null ? "" : m.form.about(seconds);
+    cost.textContent = expected(app.estimate);
+    cost.title = app.estimate?.cost_basis ?? "";
   }
   estimated(app, draw);
   for (const source of [draft, jobs, catalogue, app]) source.addEventListener("change", draw);
   draw();
   return h("div", { class: "go" }, trouble, go, h("div", { class: "go-note" }, note, keys));
+}
+
+/** What a press would take: time, and money or credits where there is a price. @param {Estimate|null} estimate */
+function expected(estimate) {
+  const time = estimate === null || estimate.seconds === null ? "" : m.form.about(estimate.seconds);
+  if (!estimate?.cost) return time;
+  const cost = estimate.credits === null ? m.form.costs(estimate.cost) : m.form.credits(estimate.credits);
+  return time ? m.form.both(time, cost) : cost;
 }
 
 /** @param {Estimate|null} estimate @param {number} live */

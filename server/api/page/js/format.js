@@ -1,4 +1,6 @@
-/** Numbers, times and sizes as a person would say them. */
+/** Numbers, times, sizes and amounts as a person would say them. */
+
+/** @import { Money } from "./types.js" */
 
 /** @import { Recipe } from "./types.js" */
 
@@ -38,6 +40,22 @@ export function roughly(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} minutes`;
   return `${tenths.format(seconds / 3600)} hours`;
+}
+
+/**
+ * An amount, with as many decimals as it takes to see something: $12.40, $0.036, $0.000054.
+ * @param {Money} amount
+ */
+export function money({ micros, currency }) {
+  const value = micros / 1e6;
+  const small = value > 0 && value < 1;
+  const decimals = small ? Math.min(6, 1 - Math.floor(Math.log10(value))) : 2;
+  return new Intl.NumberFormat("en", {
+    style: "currency",
+    currency,
+    minimumFractionDigits: 2,
+    maximumFractionDigits: Math.max(2, decimals),
+  }).format(value);
 }
 
 /** @param {number} count */

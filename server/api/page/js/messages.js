@@ -1,6 +1,8 @@
 /** Every sentence of the page, whole and with its plural forms. Nothing is glued from parts. */
 
-import { number, roughly } from "./format.js";
+/** @import { Money } from "./types.js" */
+
+import { money, number, roughly } from "./format.js";
 
 const rules = new Intl.PluralRules("en");
 
@@ -87,6 +89,9 @@ export const m = {
     generate: (/** @type {number} */ n) => `Generate ${pictures(n)}`,
     add: (/** @type {number} */ n) => `Add ${pictures(n)}`,
     about: (/** @type {number} */ seconds) => `about ${roughly(seconds)}`,
+    costs: (/** @type {Money} */ cost) => money(cost),
+    credits: (/** @type {number} */ n) => plural(n, { one: "# credit", other: "# credits" }),
+    both: (/** @type {string} */ time, /** @type {string} */ cost) => `${time}, ${cost}`,
     promptFirst: "Write a prompt first.",
     modelFirst: "No model is ready. Open Models to get one.",
     modelComes: "The model is on its way. You can draw as soon as it is here.",
@@ -196,6 +201,7 @@ export const m = {
       leftOut: "Left out",
       drawn: "Drawn by",
       time: "Time",
+      cost: "Cost",
       file: "File",
       made: "Made",
     },
@@ -270,6 +276,7 @@ export const m = {
     away: "The server does not answer.",
     "out-of-memory": "The device ran out of memory.",
     "queue-full": "The queue is full.",
+    "budget-exceeded": "The budget is used up.",
     "model-unavailable": "This model cannot be used yet.",
     "model-not-found": "There is no such model any more.",
     "request-refused": "The model cannot do this.",

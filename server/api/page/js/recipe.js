@@ -6,7 +6,7 @@
 import * as api from "./api.js";
 import { h, icon } from "./dom.js";
 import { parameter } from "./draft.js";
-import { bytes, day, drawer, number, percent, seed, time, took } from "./format.js";
+import { bytes, day, drawer, money, number, percent, seed, time, took } from "./format.js";
 import { m } from "./messages.js";
 import { ask, copy, toast } from "./parts.js";
 
@@ -34,6 +34,7 @@ export function facts(app, picture, length) {
     [words.scheduler, recipe.scheduler],
     [words.strength, recipe.strength === null ? null : percent(recipe.strength)],
     ...short,
+    [words.cost, picture.cost && money(picture.cost)],
     [words.drawn, m.picture.drawnBy(drawer(recipe))],
     [words.file, `${picture.format.toUpperCase()}, ${bytes(picture.size_bytes)}`],
     [words.made, m.picture.madeAt(day(picture.created_at, m).name, time(picture.created_at))],

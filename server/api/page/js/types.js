@@ -24,7 +24,7 @@
  *   remote: {provider: string, model: string, seeded: boolean}|null}} Recipe
  * @typedef {{id: string, job_id: string, index: number, width: number, height: number,
  *   seed: number, prompt: string, model: string, duration_seconds: number, format: string,
- *   size_bytes: number, recipe: Recipe, created_at: string, url: string,
+ *   size_bytes: number, recipe: Recipe, cost: Money|null, created_at: string, url: string,
  *   thumbnail_url: string}} Picture
  * @typedef {"queued"|"running"|"succeeded"|"failed"|"cancelled"} JobState
  * @typedef {{id: string, state: JobState, request: Request, resolved: {model: string,
@@ -35,7 +35,9 @@
  * @typedef {{prompt: string, model?: string|null, width?: number, height?: number,
  *   num_images?: number, seed?: number|null, style?: string|null, image?: string,
  *   [parameter: string]: any}} Request
- * @typedef {{seconds: number|null, waiting_seconds: number|null, place: number}} Estimate
+ * @typedef {{micros: number, currency: string}} Money
+ * @typedef {{seconds: number|null, waiting_seconds: number|null, place: number,
+ *   cost: Money|null, cost_basis: string, credits: number|null}} Estimate
  * @typedef {{id: string, device: string, state: string, in_flight: number}} Worker
  * @typedef {{id: string, url: string, name: string, width: number, height: number}} Source
  * @typedef {{id: number, type: string, job_id: string, image: Picture|null,

@@ -1,12 +1,20 @@
-"""Writes an SDXL pipeline as one file in the original key names, as people share checkpoints."""
+"""Writes an SDXL pipeline as one file in the original key names, as people share checkpoints.
+
+`python -m training.storybook.single_file MODEL FILE` writes Storybook, or any folder of a small
+SDXL model: `greenroom models add FILE` and other programs read it. It holds weights alone, so the
+folder's configuration must be named beside it (`config` in models.yaml).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+import typer
 from safetensors.torch import save_file
+
+from training.storybook.untyped import Pipeline, diffusers
 
 Weights = dict[str, torch.Tensor]
 
@@ -52,7 +60,23 @@ _CLIP_LAYER = {
 }
 
 
-def write_single_file(pipeline: StableDiffusionXLPipeline, path: Path) -> None:
+def main(
+    model: Annotated[Path, typer.Argument(help="Folder in the hub layout")],
+    file: Annotated[Path, typer.Argument(help="What to write, ending in .safetensors")],
+) -> None:
+    """Write a model's folder as a single file, in the precision of its weights."""
+    if file.suffix != ".safetensors":
+        raise typer.BadParameter(f"'{file.name}' should end in .safetensors")
+    pipeline = diffusers().StableDiffusionXLPipeline.from_pretrained(
+        model, dtype=torch.float16, local_files_only=True
+    )
+    for encoder in (pipeline.text_encoder, pipeline.text_encoder_2):
+        encoder.half()  # transformers loads them in the precision that their configuration says
+    write_single_file(pipeline, file)
+
+
+def write_single_file(pipeline: Pipeline, path: Path) -> None:
+    """Write the weights of the UNet, the autoencoder and both text encoders."""
     weights: Weights = {}
     for key, value in pipeline.unet.state_dict().items():
         weights["model.diffusion_model." + _unet_key(key, pipeline.unet.config)] = value
@@ -126,3 +150,7 @@ def _open_clip(weights: Weights) -> Weights:
     for name, parts in joined.items():
         out[name] = torch.cat([parts[letter + "_proj"] for letter in "qkv"])
     return out
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""How a plan is carried out on a network: quantised, streamed, decoded in tiles, blocks reused."""

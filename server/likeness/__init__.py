@@ -1,0 +1,1 @@
+"""Who is on a picture: embedders that turn pictures into directions, alike for alike characters."""

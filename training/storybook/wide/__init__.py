@@ -1,0 +1,1 @@
+"""The wider world: several characters, poses, weather, framing. Drawn and told; not yet trained."""
