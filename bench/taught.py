@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--critic", type=Path, default=CRITIC)
     parser.add_argument("--only", choices=[n.name for n in NEWCOMERS], help="one character alone")
-    parser.add_argument("--pictures", type=int, default=40, help="of each character")
+    parser.add_argument("--pictures", type=int, default=30, help="of each character")
     arguments = parser.parse_args()
     use_one_thread()
     how = Sampling()
