@@ -44,8 +44,8 @@ from training.storybook.world.scenes import training_scene
 MODEL = Path("server/assets/storybook-xl")
 CRITIC = Path("server/assets/storybook-critic")
 RESULT = Path("bench/results/storybook/taught.json")
-SHEET = Path("docs/images/storybook-taught.png")
-SHOWN = 10  # pictures of each character on the sheet, beside the five it was taught with
+SHEETS = Path("docs/images")
+SHOWN = 10  # pictures on a character's sheet, after the five it was taught with
 OTHERS_SEED = SCENE_SEED + 100_000
 Json = dict[str, object]
 
@@ -67,25 +67,27 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder that keeps the training")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--critic", type=Path, default=CRITIC)
-    parser.add_argument("--pictures", type=int, default=40, help="of each character")
+    parser.add_argument("--only", choices=[n.name for n in NEWCOMERS], help="one character alone")
+    parser.add_argument("--pictures", type=int, default=30, help="of each character")
     arguments = parser.parse_args()
     use_one_thread()
     how = Sampling()
     judge = Judge.of(load_embedder(arguments.critic), how.size)
     jury = Jury(Critic.load(arguments.critic), judge, how, arguments.pictures, 20)
-    result: Json = {
+    result: Json = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    result |= {
         "model": arguments.model.name,
         "pictures_taught_with": 5,
         "num_inference_steps": how.num_inference_steps,
         "guidance_scale": how.guidance_scale,
         "rivals": len(judge.names),
     }
-    rows: list[Image.Image] = []
     for newcomer in NEWCOMERS:
-        result[newcomer.name], row = measure(newcomer, arguments.model, arguments.state, jury)
-        rows += row
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    sheet(rows, columns=5 + SHOWN, enlarged=2).save(SHEET, optimize=True)
+        if arguments.only in (None, newcomer.name):
+            result[newcomer.name], row = measure(newcomer, arguments.model, arguments.state, jury)
+            page = sheet(row, columns=5 + SHOWN, enlarged=2)
+            page.save(SHEETS / f"storybook-taught-{newcomer.name}.webp", quality=90)
+            RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 
@@ -94,7 +96,7 @@ def measure(
 ) -> tuple[Json, list[Image.Image]]:
     """Return one character's result, and its row of the sheet."""
     workshop = Workshop(state, StorybookXl(), fast_bfloat16())
-    recipe, file = workshop.recipe.teaching, workshop.teach(model)[newcomer.name]
+    recipe, file = workshop.recipe.teaching, workshop.teach(model, (newcomer,))[newcomer.name]
     scenes = unseen_scenes_of(newcomer, jury.count)
     pipeline = open_model(model)
     texts = tuple(named_caption(newcomer, s, SCENE_SEED + i) for i, s in enumerate(scenes))

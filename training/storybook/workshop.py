@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from training.storybook.lora import LORA_FILE
 from training.storybook.models import Denoiser, build_pipeline
 from training.storybook.pictures import scribbles, training_pictures
 from training.storybook.sampling import Sampling, sample, sheet
-from training.storybook.teaching import NEWCOMERS, TeachingRecipe, teach
+from training.storybook.teaching import NEWCOMERS, Newcomer, TeachingRecipe, teach
 from training.storybook.tokenizers import build_tokenizer
 from training.storybook.untyped import Autoencoder, Pipeline, diffusers
 
@@ -131,14 +132,17 @@ class Workshop:
         pipeline = self.pipeline() if model is None else open_model(model)
         return train_few_steps(self.recipe.few_steps, pipeline, folder, bfloat16=self.bfloat16)
 
-    def teach(self, model: Path | None = None) -> dict[str, Path]:
-        """Return the adapters of the held-out characters by name, each taught with five pictures.
+    def teach(
+        self, model: Path | None = None, newcomers: Sequence[Newcomer] = NEWCOMERS
+    ) -> dict[str, Path]:
+        """Return the adapters of held-out characters by name, each taught with five pictures.
 
         Args:
             model: the finished model they are for; None: the one in this folder.
+            newcomers: whom to teach.
         """
         files: dict[str, Path] = {}
-        for newcomer in NEWCOMERS:
+        for newcomer in newcomers:
             folder = self.folder / "taught" / newcomer.name
             files[newcomer.name] = folder / "finished" / LORA_FILE
             if not files[newcomer.name].exists():
