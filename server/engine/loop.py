@@ -210,6 +210,7 @@ class Loop:
                 keep_alive_seconds=limits.keep_alive_seconds,
             )
         )
+        self.residents.tell()  # how much is free, before anything is loaded
 
     def _tell_residents(self, now: InMemory) -> None:
         self._outbox.put(

@@ -102,6 +102,7 @@ class Residents:
         self._let_go = let_go
         self._clock = clock
         self._kept: dict[Key, Kept] = {}
+        self._loading: str | None = None
         self.use_budgets(budgets)
 
     def use_budgets(self, budgets: Budgets) -> None:
@@ -135,11 +136,13 @@ class Residents:
             self._leave(stale, for_good=True)
         kept = self._suiting(model, profile, is_short=is_short)
         if kept is None or not kept.is_here:
-            self.tell(loading=model.id)
+            self._loading = model.id
+            self.tell()
             try:
                 plan = self.planner.plan(model, profile, pixels, is_short=is_short)
                 kept = self._brought(model, kept, plan, pixels)
             finally:
+                self._loading = None
                 self.tell()
         kept.worth.use(self._clock())
         return kept
@@ -158,6 +161,7 @@ class Residents:
             self._let_go()
             self.free(kept.size_bytes, sparing=[kept.model.id])
             self.with_room(kept, kept.family.weights.bring)
+            self.tell()
 
     def holds(self, model: EngineModel, profile: Profile = Profile.EXACT) -> bool:
         """Return whether `model` is on the device as its files are now."""
@@ -251,6 +255,7 @@ class Residents:
                 break
             if key[0] not in sparing and self._kept[key].is_here:
                 self._leave([key])
+                self.tell()
         return self.memory.free_bytes >= size_bytes
 
     def promise(self, number: int, size_bytes: int, missing_bytes: int) -> None:
@@ -263,7 +268,7 @@ class Residents:
         self.memory.take_back(number)
         self.tell()
 
-    def tell(self, loading: str | None = None) -> None:
+    def tell(self) -> None:
         """Say what is in memory."""
         by_use = sorted(self._kept.values(), key=lambda kept: kept.worth.used_at)
         here = tuple(dict.fromkeys(kept.model.id for kept in by_use if kept.is_here))
@@ -271,7 +276,7 @@ class Residents:
         self._on_change(
             InMemory(
                 models=here,
-                loading=loading,
+                loading=self._loading,
                 beside=tuple(beside),
                 free_bytes=self.memory.free_bytes,
                 lent_bytes=self.memory.promised_bytes,
