@@ -134,6 +134,7 @@ class Loop:
         self._rows = [row for row in self._rows if self._inbox.is_wanted(row.draw)]
         self._chores.do({row.message.model.id for row in self._rows})
         self._begin_what_may()
+        self.residents.expire({row.message.model.id for row in self._rows})
         if self._rows:
             self._step()
         for row in [row for row in self._rows if row.trajectory.is_done]:

@@ -224,12 +224,19 @@ class Residents:
             self._leave(keys, for_good=True)
             self.tell()
 
-    def expire(self) -> float | None:
-        """Give up what nobody used for long; returns the seconds until the next has to go."""
+    def expire(self, in_use: Collection[str] = ()) -> float | None:
+        """Give up what nobody used for long; returns the seconds until the next has to go.
+
+        Args:
+            in_use: ids of models that are drawn with: their time begins when that ends.
+        """
         keep = self._budgets.keep_alive_seconds
         if keep is None or not self._kept:
             return None
         now = self._clock()
+        for kept in self._kept.values():
+            if kept.model.id in in_use:
+                kept.worth.last(now)
         gone = [key for key, kept in self._kept.items() if now - kept.worth.used_at >= keep]
         if gone:
             log.info("not used for %.0f s and given up: %s", keep, ", ".join(k[0] for k in gone))
@@ -349,6 +356,7 @@ class Residents:
 
     def _others_leave(self, kept: Kept | None) -> bool:
         self._leave([key for key, other in self._kept.items() if other is not kept])
+        memory.give_back(self._device, pipelines=True)  # also what left before, and is a ring
         self.tell()
         return True
 
