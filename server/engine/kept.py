@@ -20,6 +20,7 @@ class Kept:
     family: FamilyPipeline
     plan: Plan
     worth: Worth
+    may_grow: bool = False  # memory came back: it may lie on the device as a better plan says
 
     @property
     def key(self) -> Key:

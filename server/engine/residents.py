@@ -135,7 +135,7 @@ class Residents:
         if stale:
             self._leave(stale, for_good=True)
         kept = self._suiting(model, profile, is_short=is_short)
-        if kept is None or not kept.is_here:
+        if kept is None or not kept.is_here or kept.may_grow:
             self._loading = model.id
             self.tell()
             try:
@@ -273,6 +273,8 @@ class Residents:
     def take_back(self, number: int) -> None:
         """Count what was promised under this number as ours again."""
         self.memory.take_back(number)
+        for kept in self._kept.values():
+            kept.may_grow = kept.plan.encoders != "resident" or kept.plan.offload != "none"
         self.tell()
 
     def tell(self) -> None:
@@ -319,6 +321,7 @@ class Residents:
         self.free(self.planner.needed_bytes(model, plan, pixels), sparing=[model.id])
         kept = waiting or self._loaded(model, plan)
         kept.follow(plan)
+        kept.may_grow = False
         self.with_room(kept, kept.family.weights.bring)
         self._kept[kept.key] = kept
         kept.worth.load_seconds = self._clock() - started

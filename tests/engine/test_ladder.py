@@ -17,8 +17,9 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from server.domain.models import EngineModel
 from server.domain.planning import Offer
+from server.domain.plans import RESIDENT
 from server.engine.loading import load
-from server.engine.messages import DrawFailed, DrawPicture
+from server.engine.messages import DrawFailed, DrawPicture, Lend, TakeBack
 from server.engine.residents import Residents
 from tests.engine.test_ticks import pixels
 from tests.engine.ticking import Ticking
@@ -189,6 +190,22 @@ def test_a_picture_that_may_be_decoded_in_tiles_is_when_nothing_else_helps(
     assert tiled.recipe.plan == "memory, tiled decode"
     assert isinstance(whole, DrawFailed)
     assert whole.code == "out-of-memory"
+
+
+def test_a_model_that_made_room_for_a_loan_is_held_in_full_after_it(
+    card: Ticking, models: dict[str, EngineModel], sizes: tuple[int, int, int]
+) -> None:
+    full = card.residents.planner.needed_bytes(models["tiny"], RESIDENT, 64 * 64)
+    card.limits(device_bytes=full + MIB, main_bytes=GIB)
+    card.chore(Lend(chore=9, size_bytes=MIB + sizes[1] // 2))
+    card.tick()
+    beside = drawn(card, 1)
+    assert "encoders" in str(beside.recipe.plan)
+    assert "encoders" in str(drawn(card, 2, seed=2).recipe.plan)
+    card.chore(TakeBack(chore=9))
+    after = drawn(card, 3)
+    assert after.recipe.plan == "exact"
+    assert np.abs(pixels(after) - pixels(beside)).max() <= 1
 
 
 def test_what_fits_in_no_way_fails_with_what_would_help_and_the_queue_goes_on(
