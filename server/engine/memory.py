@@ -121,7 +121,7 @@ def give_back(device: torch.device, *, pipelines: bool) -> None:
         gc.collect()  # takes a while
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    if pipelines and torch.cuda.is_initialized():
+    if pipelines and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         _empty_host_cache()
     if pipelines and sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library

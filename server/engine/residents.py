@@ -140,6 +140,8 @@ class Residents:
             self.tell()
             try:
                 plan = self.planner.plan(model, profile, pixels, is_short=is_short)
+                # For a picture of this size others may do than for a usual one.
+                kept = kept or self._kept.get((model.id, plan.weights))
                 kept = self._brought(model, kept, plan, pixels)
             finally:
                 self._loading = None
@@ -298,16 +300,18 @@ class Residents:
         """Return what may draw pictures of `profile` with a model, on the device first."""
         mine = [kept for kept in self._kept.values() if kept.model == model]
         weights: tuple[Weights, ...] = ("full",)
-        if profile is Profile.FAST:
-            weights = (self._fastest(model),)
+        # A network that is streamed is slower than one in fewer bits, where those are allowed.
+        is_streamed = any(kept.plan.offload == "group" for kept in mine)
+        if profile is Profile.FAST or (is_streamed and profile is Profile.MEMORY and not is_short):
+            weights = (self._best_weights(model, profile),)
         elif profile is Profile.MEMORY:
             weights = ("int8", "nf4") if is_short else ("full", "int8", "nf4")
         mine = [kept for kept in mine if kept.plan.weights in weights]
         return max(mine, key=lambda kept: kept.is_here, default=None)
 
-    def _fastest(self, model: EngineModel) -> Weights:
+    def _best_weights(self, model: EngineModel, profile: Profile) -> Weights:
         try:
-            return self.planner.plan(model, Profile.FAST, MEGAPIXEL).weights
+            return self.planner.plan(model, profile, MEGAPIXEL).weights
         except GpuMemoryError:
             return "full"
 
