@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -96,8 +95,12 @@ class BorrowedMemory:
         try:
             address = self._file.read_text()
             end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            end.connect(address)
-            end.sendall(encode(self._asked))
+            try:
+                end.connect(address)
+                end.sendall(encode(self._asked))
+            except OSError:
+                end.close()
+                raise
         except OSError as error:
             raise NobodyLendsError(f"no server lends memory at {self._file.parent}") from error
         return end
@@ -140,12 +143,12 @@ class BorrowedMemory:
 
     def _find_server(self) -> None:
         """Wait for a server to come, and tell it what we have."""
-        while not self._given_back.is_set():
+        while not self._given_back.wait(_AGAIN_SECONDS):  # first: it may have sent us away
             with contextlib.suppress(NobodyLendsError), self._lock:
                 if not self._given_back.is_set():
+                    self._socket.close()
                     self._socket = self._connect()
                 break
-            time.sleep(_AGAIN_SECONDS)
         self._send(Report(seconds_left=self._seconds_left))
 
     def _send(self, message: Report) -> None:

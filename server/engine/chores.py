@@ -32,6 +32,7 @@ class Chores:
         self._outbox = outbox
         self._clock = clock
         self._waiting: dict[int, tuple[Chore, float]] = {}
+        self._is_drawing = False  # when chores were looked at last
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -49,7 +50,7 @@ class Chores:
         """Whether no new picture should begin, since a chore has waited long enough for all."""
         now = self._clock()
         return any(
-            self._waits_for_pictures(chore)
+            self._is_drawing and self._waits_for_pictures(chore)
             if isinstance(chore, Lend)
             else now - since >= MODEL_PATIENCE_SECONDS
             for chore, since in self._waiting.values()
@@ -61,6 +62,7 @@ class Chores:
         Args:
             in_use: ids of the models that pictures are drawn with.
         """
+        self._is_drawing = bool(in_use)
         for number, (chore, _) in list(self._waiting.items()):
             try:
                 is_done = self._done(chore, in_use)
@@ -86,16 +88,17 @@ class Chores:
 
     def _lent(self, chore: Lend, in_use: Collection[str]) -> bool:
         memory = self._residents.memory
-        missing, capacity = _missing(chore), memory.capacity_bytes + memory.promised_bytes
+        missing, capacity = _missing(chore), memory.capacity_bytes
+        if missing > capacity + memory.promised_bytes:
+            raise _too_little(chore, capacity + memory.promised_bytes)
         if missing > capacity:
-            raise GpuMemoryError(
-                f"{chore.size_bytes / GIB:.1f} GiB cannot be lent: there are "
-                f"{capacity / GIB:.1f} GiB even without any model"
-            )
-        if not self._residents.free(missing, sparing=in_use, for_others=True):
+            return False  # no model's leaving would do: another borrower has it
+        if self._residents.free(missing, sparing=in_use, for_others=True):
+            self._residents.promise(chore.chore, chore.size_bytes, missing)
+            return True
+        if in_use or memory.promised_bytes:
             return False
-        self._residents.promise(chore.chore, chore.size_bytes, missing)
-        return True
+        raise _too_little(chore, memory.free_bytes)  # libraries keep the rest
 
     def _waits_for_pictures(self, chore: Lend) -> bool:
         """Whether models would do; what only another borrower could give back stops nobody."""
@@ -105,6 +108,13 @@ class Chores:
         del self._waiting[number]
         code, detail = (None, None) if error is None else (error.code, error.detail)
         self._outbox.put(Done(chore=number, code=code, detail=detail))
+
+
+def _too_little(chore: Lend, capacity_bytes: int) -> GpuMemoryError:
+    return GpuMemoryError(
+        f"{chore.size_bytes / GIB:.1f} GiB cannot be lent: there are "
+        f"{capacity_bytes / GIB:.1f} GiB even without any model; ask for less"
+    )
 
 
 def _missing(chore: Lend) -> int:

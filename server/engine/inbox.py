@@ -121,6 +121,8 @@ class Inbox:
         with self._some:
             self._wanted.pop(draw, None)
             self._waiting = deque(waiting for waiting in self._waiting if waiting.draw != draw)
+            self._nudged = True  # whoever it held back may go on
+            self._some.notify()
 
     def _pong(self, ping: Ping) -> Pong:
         since = self._busy_since

@@ -20,6 +20,7 @@ class Kept:
     family: FamilyPipeline
     plan: Plan
     worth: Worth
+    may_grow: bool = False  # memory came back: it may lie on the device as a better plan says
 
     @property
     def key(self) -> Key:
@@ -42,12 +43,18 @@ class Kept:
         return self.family.weights.size_bytes
 
     def plan_for(self, profile: Profile) -> Plan:
-        """Return the plan that a picture is drawn with; blocks are left out picture by picture."""
-        if profile is not Profile.FAST or self.plan.offload == "group":
-            return self.plan
+        """Return the plan that a picture is drawn with.
+
+        Full weights serve every profile, so tiles and left-out blocks are each picture's own.
+        """
+        plan = self.plan
+        if plan.weights == "full" and profile is not Profile.MEMORY:
+            plan = plan.model_copy(update={"profile": Profile.EXACT, "decode": "whole"})
+        if profile is not Profile.FAST or plan.offload == "group":
+            return plan
         if self.model.family is not Family.FLUX:
-            return self.plan
-        return self.plan.model_copy(update={"profile": profile, "block_cache": True})
+            return plan
+        return plan.model_copy(update={"profile": profile, "block_cache": True})
 
     def leave(self) -> None:
         """Leave the device, with all that was made there on the way."""

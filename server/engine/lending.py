@@ -24,7 +24,7 @@ from server.domain.lending import (
     Report,
     WantedBack,
 )
-from server.engine.client import EngineWorker
+from server.engine.client import EngineWorker, WorkerState
 from server.engine.wire import WireError, encode, read
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,8 @@ class _Borrower:
                         self.say(Lent(device=self.worker.device))
                     await over.wait()
             except WorkerDiedError:
-                pass
+                if self.worker.state is WorkerState.STOPPED:
+                    return  # no other process will take its place
             except AppError as error:
                 self.say(Refused(detail=error.detail))
                 return

@@ -134,6 +134,7 @@ class Loop:
         self._rows = [row for row in self._rows if self._inbox.is_wanted(row.draw)]
         self._chores.do({row.message.model.id for row in self._rows})
         self._begin_what_may()
+        self.residents.expire({row.message.model.id for row in self._rows})
         if self._rows:
             self._step()
         for row in [row for row in self._rows if row.trajectory.is_done]:
@@ -210,6 +211,7 @@ class Loop:
                 keep_alive_seconds=limits.keep_alive_seconds,
             )
         )
+        self.residents.tell()  # how much is free, before anything is loaded
 
     def _tell_residents(self, now: InMemory) -> None:
         self._outbox.put(

@@ -42,6 +42,7 @@ class DeviceMemory:
         self._ceiling: int | None = None  # of what we take, while others were promised a part
         self._promised: dict[int, int] = {}
         self.offer = offer or offer_of(device)
+        self._bind_allocator()
 
     @property
     def free_bytes(self) -> int:
@@ -71,12 +72,24 @@ class DeviceMemory:
         missing = size_bytes if missing_bytes is None else missing_bytes
         self._ceiling = self.capacity_bytes - missing
         self._promised[number] = size_bytes
+        self._bind_allocator()
 
     def take_back(self, number: int) -> None:
         """Count what was promised under this number as ours again."""
         size_bytes = self._promised.pop(number, 0)
         if self._ceiling is not None:
             self._ceiling = self._ceiling + size_bytes if self._promised else None
+        self._bind_allocator()
+
+    def _bind_allocator(self) -> None:
+        """Have a card's allocator give no more than the limits: forwards take what nobody counts.
+
+        Beyond them it says that memory ran out, as it does on a smaller card.
+        """
+        if self._device.type == "cuda":
+            total = torch.cuda.mem_get_info(self._device)[1]
+            limits = [limit for limit in (self._budget, self._ceiling) if limit is not None]
+            torch.cuda.set_per_process_memory_fraction(min([total, *limits]) / total, self._device)
 
 
 def offer_of(device: torch.device) -> Offer:
@@ -108,9 +121,18 @@ def give_back(device: torch.device, *, pipelines: bool) -> None:
         gc.collect()  # takes a while
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    if pipelines and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        _empty_host_cache()
     if pipelines and sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _empty_host_cache() -> None:
+    """Give pinned main memory back; CUDA's allocator of it keeps what was freed, too."""
+    empty = getattr(torch.accelerator, "empty_host_cache", None)  # younger than the oldest torch
+    if empty is not None:
+        empty()
 
 
 def _available_bytes() -> int:

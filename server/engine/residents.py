@@ -102,6 +102,7 @@ class Residents:
         self._let_go = let_go
         self._clock = clock
         self._kept: dict[Key, Kept] = {}
+        self._loading: str | None = None
         self.use_budgets(budgets)
 
     def use_budgets(self, budgets: Budgets) -> None:
@@ -134,12 +135,16 @@ class Residents:
         if stale:
             self._leave(stale, for_good=True)
         kept = self._suiting(model, profile, is_short=is_short)
-        if kept is None or not kept.is_here:
-            self.tell(loading=model.id)
+        if kept is None or not kept.is_here or kept.may_grow:
+            self._loading = model.id
+            self.tell()
             try:
                 plan = self.planner.plan(model, profile, pixels, is_short=is_short)
+                # For a picture of this size others may do than for a usual one.
+                kept = kept or self._kept.get((model.id, plan.weights))
                 kept = self._brought(model, kept, plan, pixels)
             finally:
+                self._loading = None
                 self.tell()
         kept.worth.use(self._clock())
         return kept
@@ -158,6 +163,7 @@ class Residents:
             self._let_go()
             self.free(kept.size_bytes, sparing=[kept.model.id])
             self.with_room(kept, kept.family.weights.bring)
+            self.tell()
 
     def holds(self, model: EngineModel, profile: Profile = Profile.EXACT) -> bool:
         """Return whether `model` is on the device as its files are now."""
@@ -220,12 +226,19 @@ class Residents:
             self._leave(keys, for_good=True)
             self.tell()
 
-    def expire(self) -> float | None:
-        """Give up what nobody used for long; returns the seconds until the next has to go."""
+    def expire(self, in_use: Collection[str] = ()) -> float | None:
+        """Give up what nobody used for long; returns the seconds until the next has to go.
+
+        Args:
+            in_use: ids of models that are drawn with: their time begins when that ends.
+        """
         keep = self._budgets.keep_alive_seconds
         if keep is None or not self._kept:
             return None
         now = self._clock()
+        for kept in self._kept.values():
+            if kept.model.id in in_use:
+                kept.worth.last(now)
         gone = [key for key, kept in self._kept.items() if now - kept.worth.used_at >= keep]
         if gone:
             log.info("not used for %.0f s and given up: %s", keep, ", ".join(k[0] for k in gone))
@@ -251,6 +264,7 @@ class Residents:
                 break
             if key[0] not in sparing and self._kept[key].is_here:
                 self._leave([key])
+                self.tell()
         return self.memory.free_bytes >= size_bytes
 
     def promise(self, number: int, size_bytes: int, missing_bytes: int) -> None:
@@ -261,9 +275,11 @@ class Residents:
     def take_back(self, number: int) -> None:
         """Count what was promised under this number as ours again."""
         self.memory.take_back(number)
+        for kept in self._kept.values():
+            kept.may_grow = kept.plan.encoders != "resident" or kept.plan.offload != "none"
         self.tell()
 
-    def tell(self, loading: str | None = None) -> None:
+    def tell(self) -> None:
         """Say what is in memory."""
         by_use = sorted(self._kept.values(), key=lambda kept: kept.worth.used_at)
         here = tuple(dict.fromkeys(kept.model.id for kept in by_use if kept.is_here))
@@ -271,7 +287,7 @@ class Residents:
         self._on_change(
             InMemory(
                 models=here,
-                loading=loading,
+                loading=self._loading,
                 beside=tuple(beside),
                 free_bytes=self.memory.free_bytes,
                 lent_bytes=self.memory.promised_bytes,
@@ -284,16 +300,18 @@ class Residents:
         """Return what may draw pictures of `profile` with a model, on the device first."""
         mine = [kept for kept in self._kept.values() if kept.model == model]
         weights: tuple[Weights, ...] = ("full",)
-        if profile is Profile.FAST:
-            weights = (self._fastest(model),)
+        # A network that is streamed is slower than one in fewer bits, where those are allowed.
+        is_streamed = any(kept.plan.offload == "group" for kept in mine)
+        if profile is Profile.FAST or (is_streamed and profile is Profile.MEMORY and not is_short):
+            weights = (self._best_weights(model, profile),)
         elif profile is Profile.MEMORY:
             weights = ("int8", "nf4") if is_short else ("full", "int8", "nf4")
         mine = [kept for kept in mine if kept.plan.weights in weights]
         return max(mine, key=lambda kept: kept.is_here, default=None)
 
-    def _fastest(self, model: EngineModel) -> Weights:
+    def _best_weights(self, model: EngineModel, profile: Profile) -> Weights:
         try:
-            return self.planner.plan(model, Profile.FAST, MEGAPIXEL).weights
+            return self.planner.plan(model, profile, MEGAPIXEL).weights
         except GpuMemoryError:
             return "full"
 
@@ -307,6 +325,7 @@ class Residents:
         self.free(self.planner.needed_bytes(model, plan, pixels), sparing=[model.id])
         kept = waiting or self._loaded(model, plan)
         kept.follow(plan)
+        kept.may_grow = False
         self.with_room(kept, kept.family.weights.bring)
         self._kept[kept.key] = kept
         kept.worth.load_seconds = self._clock() - started
@@ -344,6 +363,7 @@ class Residents:
 
     def _others_leave(self, kept: Kept | None) -> bool:
         self._leave([key for key, other in self._kept.items() if other is not kept])
+        memory.give_back(self._device, pipelines=True)  # also what left before, and is a ring
         self.tell()
         return True
 

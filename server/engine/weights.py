@@ -66,10 +66,17 @@ class Weights:
         return self._copies is not None
 
     def keep_copy(self) -> None:
-        """Let them wait in main memory, pinned where a device copies from it faster."""
-        self._put(self._each(_pinned if self._device.type == "cuda" else torch.Tensor.cpu))
-        self._copies = [slot.get() for slot in self._slots]
+        """Let them wait in main memory, pinned where a device copies from it faster.
+
+        One by one, so that main memory never holds more than one of them twice.
+        """
         self.is_here = False
+        copied = _pinned if self._device.type == "cuda" else torch.Tensor.cpu
+        for slots in self._shared():
+            copy = _made(copied, slots[0].get())
+            for slot in slots:
+                setattr(slot.module, slot.name, copy)
+        self._copies = [slot.get() for slot in self._slots]
 
     def drop_copy(self) -> None:
         """Give the main memory back. Only while they are on the device."""
@@ -84,7 +91,15 @@ class Weights:
         if self.is_here or self.is_streamed:
             return
         device, copy = self._device, self.has_copy
-        self._put(self._each(lambda tensor: _moved(tensor, device, copy=copy)))
+        moved: dict[int, torch.Tensor] = {}
+        for slot, *_ in self._shared():
+            tensor = slot.get()
+            # 4-bit weights are here already, and moving them again would lose what they mean.
+            stays = tensor.device == device and not copy
+            moved[id(tensor)] = (
+                tensor if stays else _made(lambda one: _moved(one, device, copy=copy), tensor)
+            )
+        self._put([moved[id(slot.get())] for slot in self._slots])
         self.is_here = True
 
     def leave(self) -> bool:
@@ -128,16 +143,12 @@ class Weights:
         for slot, tensor in zip(self._slots, tensors, strict=True):
             setattr(slot.module, slot.name, tensor)
 
-    def _each(self, work: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
-        """Return what `work` makes of each tensor, the same one for all who share it."""
-        done: dict[int, torch.Tensor] = {}
+    def _shared(self) -> list[list[_Slot]]:
+        """Return the slots of each tensor; some tensors have several."""
+        found: dict[int, list[_Slot]] = {}
         for slot in self._slots:
-            tensor = slot.get()
-            if id(tensor) not in done:
-                made = work(tensor.detach())
-                is_parameter = isinstance(tensor, nn.Parameter)
-                done[id(tensor)] = nn.Parameter(made, requires_grad=False) if is_parameter else made
-        return [done[id(slot.get())] for slot in self._slots]
+            found.setdefault(id(slot.get()), []).append(slot)
+        return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +259,13 @@ def _bytes_of(tensor: torch.Tensor) -> int:
         return tensor.nbytes
     names, _ = tensor.__tensor_flatten__()
     return sum(_bytes_of(getattr(tensor, name)) for name in names)
+
+
+def _made(work: Callable[[torch.Tensor], torch.Tensor], tensor: torch.Tensor) -> torch.Tensor:
+    """Return what `work` makes of a tensor, a parameter if that is one."""
+    made = work(tensor.detach())
+    is_parameter = isinstance(tensor, nn.Parameter)
+    return nn.Parameter(made, requires_grad=False) if is_parameter else made
 
 
 def _moved(tensor: torch.Tensor, device: torch.device, *, copy: bool) -> torch.Tensor:

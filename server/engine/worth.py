@@ -31,6 +31,11 @@ class Worth:
         self.uses = self._faded(now) + 1
         self.used_at = now
 
+    def last(self, now: float) -> None:
+        """Count no use more: the last one goes on."""
+        self.uses = self._faded(now)
+        self.used_at = now
+
     def at(self, now: float) -> float:
         """Return the seconds of loading that keeping it should save; compare it with others'."""
         return self.load_seconds * self._faded(now)

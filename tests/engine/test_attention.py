@@ -102,6 +102,24 @@ def test_a_kernel_that_cannot_do_one_of_the_shapes_is_not_used() -> None:
         assert seconds_of(tried, shapes, CPU, torch.float32).keys() == {USUAL}
 
 
+def test_a_kernel_that_runs_out_of_memory_while_it_is_timed_is_not_used() -> None:
+    calls: list[int] = []
+
+    def hungry(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) > 2:  # others took the memory meanwhile
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return usual(query, key, value)
+
+    tried = {USUAL: usual, "hungry": hungry}
+    assert seconds_of(tried, {SELF: 1, CROSS: 1}, CPU, torch.float32).keys() == {USUAL}
+
+
+def test_without_memory_to_measure_in_nothing_is_found() -> None:
+    endless = Shape(rows=1, heads=1, queries=2**48, keys=1, channels=1)
+    assert seconds_of(kernels(CPU), {endless: 1}, CPU, torch.float32) == {}
+
+
 def test_of_two_kernels_the_slower_is_told_apart_by_its_work_not_by_its_turn() -> None:
     def thrice(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         for _ in range(2):

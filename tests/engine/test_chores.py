@@ -11,6 +11,7 @@ import torch
 
 from server.domain.models import EngineModel
 from server.engine.loading import load
+from server.engine.memory import DeviceMemory
 from server.engine.messages import DrawPicture, Lend, Preload, Residents, TakeBack, Unload
 from tests.engine.ticking import Ticking
 
@@ -51,7 +52,7 @@ def last(ticking: Ticking) -> Residents:
 def heard(ticking: Ticking, holds: Callable[[Residents], bool]) -> None:
     """Wait until the last word on memory is what it should be."""
     for _ in range(1000):
-        if holds(last(ticking)):
+        if any(isinstance(said, Residents) for said in ticking.said) and holds(last(ticking)):
             return
         threading.Event().wait(0.002)
     raise TimeoutError(str(last(ticking)))
@@ -170,3 +171,71 @@ def test_who_asked_for_memory_and_went_before_it_was_lent_holds_up_nobody(
     assert isinstance(ticking.until_done(1, 3)[1], DrawPicture)
     assert ticking.done(2) is None
     heard(ticking, lambda said: said.lent_bytes == 0)
+
+
+def test_who_waits_for_another_training_puts_no_model_out(
+    ticking: Ticking, models: dict[str, EngineModel], size: int
+) -> None:
+    ticking.limits(device_bytes=6 * size)
+    ticking.chore(Lend(chore=1, size_bytes=3 * size))
+    assert answered(ticking, 1) is None
+    ticking.chore(Preload(chore=2, model=models["tiny"]))
+    assert answered(ticking, 2) is None
+    ticking.chore(Lend(chore=3, size_bytes=4 * size))
+    ticking.tick(2)
+    assert ticking.done(3) is None
+    assert ticking.residents.holds(models["tiny"])
+    ticking.chore(TakeBack(chore=1))
+    assert answered(ticking, 3) is None
+
+
+def test_what_models_cannot_give_back_is_refused_when_nobody_draws(
+    ticking: Ticking, models: dict[str, EngineModel], size: int
+) -> None:
+    ticking.limits(device_bytes=4 * size)
+    ticking.chore(Preload(chore=1, model=models["tiny"]))
+    assert answered(ticking, 1) is None
+    counted = ticking.residents.held_bytes
+    # Libraries keep some of a card for themselves: it is held, and no model can give it back.
+    ticking.residents.memory = DeviceMemory(
+        torch.device("cpu"), lambda: counted() + size // 2, budget_bytes=4 * size
+    )
+    ticking.chore(Lend(chore=2, size_bytes=4 * size - size // 4))
+    said = answered(ticking, 2)
+    assert said is not None
+    assert "cannot be lent" in said
+    ticking.draw(3, **SHORT)
+    assert isinstance(ticking.until_done(3)[3], DrawPicture)
+
+
+def test_a_model_that_left_for_a_loan_to_come_is_not_told_as_there(
+    ticking: Ticking, models: dict[str, EngineModel], size: int
+) -> None:
+    ticking.limits(device_bytes=3 * size)
+    ticking.chore(Preload(chore=1, model=models["another"]))
+    assert answered(ticking, 1) is None
+    ticking.draw(2, **LONG)
+    ticking.tick(2)
+    ticking.chore(Lend(chore=3, size_bytes=5 * size // 2))
+    ticking.tick()
+    assert ticking.done(3) is None
+    heard(ticking, lambda said: said.models == ("tiny",))
+
+
+def test_free_memory_is_told_before_any_model_is_loaded(ticking: Ticking) -> None:
+    ticking.limits(device_bytes=GIB)
+    ticking.tick()
+    heard(ticking, lambda said: said.free_bytes == GIB)
+
+
+def test_a_cancelled_picture_holds_no_model_back(ticking: Ticking, size: int) -> None:
+    ticking.limits(device_bytes=2 * size)
+    ticking.chore(Lend(chore=1, size_bytes=size * 3 // 2))
+    assert answered(ticking, 1) is None
+    ticking.draw(2, **SHORT)
+    ticking.tick()
+    heard(ticking, lambda said: said.held == ("tiny",))
+    ticking.cancel(2)
+    assert ticking.is_busy  # it wakes up for that
+    ticking.tick()
+    heard(ticking, lambda said: said.held == ())

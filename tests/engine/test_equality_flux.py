@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from diffusers import (
-    DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
     FluxFillPipeline,
@@ -21,40 +19,28 @@ from PIL import Image
 from server.domain.errors import RequestRefusedError
 from server.domain.images import ResolvedRequest
 from server.domain.models import Family, Task
-from server.engine import previews, schedulers
+from server.engine import schedulers
 from server.engine.families import flux_references
-from server.engine.families.base import Pictures, Trajectory
+from server.engine.families.base import Pictures
 from server.engine.families.flux import FluxFamily
-from tests.engine import drawing
 from tests.engine.drawing import finish
-from tests.engine.flux_reference import NO_PICTURES, latents_of
+from tests.engine.flux_equality import (
+    EDITED,
+    MASKED,
+    SQUARE,
+    TOLERANCE,
+    begin,
+    difference,
+    left_half,
+    noise,
+    opened,
+    ours,
+    request,
+)
+from tests.engine.flux_reference import latents_of
 
-TOLERANCE = 1e-4
 NAMES = sorted(schedulers.SCHEDULERS[Family.FLUX])
 PIPELINES_TAKE = [name for name in NAMES if name != "flow_match_heun"]
-
-
-def request(**values: object) -> ResolvedRequest:
-    return drawing.request(**{"max_sequence_length": 32, **values})
-
-
-def begin(family: FluxFamily, asked: ResolvedRequest, given: Pictures = NO_PICTURES) -> Trajectory:
-    return drawing.begin(family, asked, given.image, mask=given.mask, references=given.references)
-
-
-def ours(family: FluxFamily, asked: ResolvedRequest, given: Pictures = NO_PICTURES) -> torch.Tensor:
-    row = begin(family, asked, given)
-    finish(family, [row])
-    return row.latents
-
-
-def difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    assert one.shape == other.shape
-    return (one - other).abs().max().item()
-
-
-def opened(kind: type[DiffusionPipeline], folder: Path) -> DiffusionPipeline:
-    return kind.from_pretrained(folder, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -77,23 +63,6 @@ def schnell(flux: FluxPipeline) -> FluxPipeline:
     """The same network with a shift that no size changes."""
     fixed = FlowMatchEulerDiscreteScheduler(shift=1.5)
     return FluxPipeline(**{**flux.components, "scheduler": fixed})
-
-
-def noise(width: int, height: int, seed: int = 5) -> Image.Image:
-    levels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(levels)
-
-
-def left_half(width: int, height: int) -> Image.Image:
-    mask = Image.new("L", (width, height))
-    mask.paste(255, (0, 0, width // 2, height))
-    mask.paste(127, (width // 2, 0, width, height // 3))  # almost white is still kept
-    return mask
-
-
-SQUARE = Pictures(image=noise(64, 64))
-MASKED = Pictures(image=noise(96, 64), mask=left_half(96, 64))
-EDITED = Pictures(references=(noise(70, 50),))
 
 
 # Text to image
@@ -351,136 +320,3 @@ def test_a_reference_smaller_than_a_token_is_refused() -> None:
     with pytest.raises(RequestRefusedError, match="at least 16 x 16") as refused:
         flux_references.one_reference([noise(400, 8)], 16)
     assert refused.value.parameter == "references"
-
-
-# Company
-
-Rows = list[tuple[ResolvedRequest, Pictures]]
-
-TEXT_ROWS: Rows = [
-    (request(prompt="a cat", guidance_scale=2.0, seed=1), Pictures()),
-    (request(prompt="a robot", num_inference_steps=7, scheduler="dpmpp_2m", seed=2), Pictures()),
-    (request(true_cfg_scale=2.5, negative_prompt="a hat", scheduler="unipc", seed=3), Pictures()),
-]
-IMAGE_ROWS: Rows = [
-    (request(strength=0.5, seed=1, num_inference_steps=6), SQUARE),
-    (request(strength=0.9, scheduler="dpmpp_2m", prompt="a robot"), Pictures(noise(64, 64, 8))),
-    (request(seed=3), Pictures()),
-]
-MASKED_ROWS: Rows = [
-    (request(width=96, strength=0.7, seed=1, num_inference_steps=6), MASKED),
-    (request(width=96, strength=1.0, scheduler="unipc", prompt="a robot"), MASKED),
-    (
-        request(width=96, strength=0.8, true_cfg_scale=2.0, negative_prompt="a hat"),
-        Pictures(noise(96, 64, 8), left_half(96, 64).rotate(180)),
-    ),
-]
-FILL_ROWS: Rows = [
-    (request(width=96, seed=1, num_inference_steps=6), MASKED),
-    (request(width=96, strength=0.8, scheduler="unipc", prompt="a robot"), MASKED),
-    (
-        request(width=96, guidance_scale=30.0),
-        Pictures(noise(96, 64, 8), left_half(96, 64).rotate(180)),
-    ),
-]
-KONTEXT_ROWS: Rows = [
-    (request(seed=1, num_inference_steps=6), EDITED),
-    (request(scheduler="unipc", prompt="a robot"), Pictures(references=(noise(64, 48, 8),))),
-    (request(true_cfg_scale=2.0, negative_prompt="a hat"), EDITED),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "task", "asked"),
-    [
-        ("flux", Task.TEXT, TEXT_ROWS),
-        ("flux", Task.TEXT, IMAGE_ROWS),
-        ("flux", Task.TEXT, MASKED_ROWS),
-        ("fill", Task.FILL, FILL_ROWS),
-        ("kontext", Task.EDIT, KONTEXT_ROWS),
-    ],
-    ids=["text", "image", "mask", "fill", "kontext"],
-)
-def test_rows_that_start_one_after_the_other_share_forwards_and_keep_their_pictures(
-    request: pytest.FixtureRequest, name: str, task: Task, asked: Rows
-) -> None:
-    pipeline = request.getfixturevalue(name)
-    family = FluxFamily(pipeline, task=task, reference_sizes=())
-    rows: list[Trajectory] = []
-    for one, given in asked:
-        rows.append(begin(family, one, given))
-        _one_step(family, rows)
-    assert len({row.bucket for row in rows}) == 1
-    assert len({row.step_index for row in rows}) == len(rows)
-    finish(family, rows)
-    for row, (one, given) in zip(rows, asked, strict=True):
-        assert difference(row.latents, latents_of(pipeline, one, given)) < TOLERANCE
-
-
-def test_rows_whose_tokens_stand_in_other_places_never_share_a_forward(
-    flux: FluxPipeline, kontext: FluxKontextPipeline
-) -> None:
-    plain = FluxFamily(flux)
-    edit = FluxFamily(kontext, task=Task.EDIT, reference_sizes=())
-    tall, wide = Pictures(references=(noise(48, 64),)), Pictures(references=(noise(64, 48),))
-    rows = [
-        begin(plain, request(width=96)),
-        begin(plain, request(height=96)),
-        begin(plain, request(height=96, max_sequence_length=48)),
-        begin(edit, request(height=96), tall),
-        begin(edit, request(height=96), wide),
-    ]
-    assert rows[3].references.shape == rows[4].references.shape  # type: ignore[union-attr]
-    assert len({row.bucket for row in rows}) == len(rows)
-
-
-@torch.inference_mode()
-def _one_step(family: FluxFamily, rows: list[Trajectory]) -> None:
-    for row, noise_pred in zip(rows, family.predict(rows), strict=True):
-        row.advance(noise_pred)
-
-
-# Pixels and previews
-
-
-def test_the_finished_pixels_of_a_wide_picture_are_the_pipelines(flux: FluxPipeline) -> None:
-    asked = request(width=96, height=64, num_inference_steps=2)
-    family = FluxFamily(flux)
-    row = begin(family, asked)
-    finish(family, [row])
-    flux.set_progress_bar_config(disable=True)
-    theirs = flux(
-        asked.prompt,
-        width=96,
-        height=64,
-        num_inference_steps=2,
-        guidance_scale=asked.guidance_scale,
-        max_sequence_length=32,
-        generator=torch.Generator().manual_seed(asked.seed),
-        output_type="np",
-    ).images[0]
-    with torch.inference_mode():
-        pixels, preview = family.decode(row).numpy(), family.preview(row)
-    assert pixels.shape == (64, 96, 3)
-    assert np.abs(pixels - theirs * 255).max() <= 1  # a last bit before rounding
-    assert preview.shape == (8, 12, 3)
-
-
-@pytest.mark.parametrize("given", [Pictures(), SQUARE, Pictures(SQUARE.image, left_half(64, 64))])
-@pytest.mark.parametrize("scheduler", NAMES)
-@torch.inference_mode()
-def test_the_guess_comes_ever_nearer_to_the_finished_latents(
-    flux: FluxPipeline, scheduler: str, given: Pictures
-) -> None:
-    family = FluxFamily(flux)
-    row = begin(family, request(scheduler=scheduler, num_inference_steps=8), given)
-    assert previews.denoised(row) is row.latents  # nothing is known before the first step
-    guesses = []
-    while not row.is_done:
-        row.advance(family.predict([row])[0])
-        guesses.append(previews.denoised(row))
-    first, middle, last = (
-        (guesses[at] - row.latents).norm().item() for at in (0, len(guesses) // 2, -1)
-    )
-    assert first > middle > last
-    assert last < 0.05 * first

@@ -17,8 +17,9 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from server.domain.models import EngineModel
 from server.domain.planning import Offer
+from server.domain.plans import RESIDENT, Plan
 from server.engine.loading import load
-from server.engine.messages import DrawFailed, DrawPicture
+from server.engine.messages import DrawFailed, DrawPicture, Lend, TakeBack
 from server.engine.residents import Residents
 from tests.engine.test_ticks import pixels
 from tests.engine.ticking import Ticking
@@ -207,6 +208,39 @@ def test_a_picture_that_may_be_decoded_in_tiles_is_when_nothing_else_helps(
     assert tiled.recipe.plan == "memory, tiled decode"
     assert isinstance(whole, DrawFailed)
     assert whole.code == "out-of-memory"
+
+
+def test_a_model_that_made_room_for_a_loan_is_held_in_full_after_it(
+    card: Ticking, models: dict[str, EngineModel], sizes: tuple[int, int, int]
+) -> None:
+    full = card.residents.planner.needed_bytes(models["tiny"], RESIDENT, 64 * 64)
+    card.limits(device_bytes=full + MIB, main_bytes=GIB)
+    card.chore(Lend(chore=9, size_bytes=MIB + sizes[1] // 2))
+    card.tick()
+    beside = drawn(card, 1)
+    assert "encoders" in str(beside.recipe.plan)
+    assert "encoders" in str(drawn(card, 2, seed=2).recipe.plan)
+    card.chore(TakeBack(chore=9))
+    after = drawn(card, 3)
+    assert after.recipe.plan == "exact"
+    assert np.abs(pixels(after) - pixels(beside)).max() <= 1
+
+
+def test_who_allows_fewer_bits_is_not_drawn_with_a_streamed_network(
+    card: Ticking, models: dict[str, EngineModel]
+) -> None:
+    require("torchao", present=importlib.util.find_spec("torchao") is not None)
+    small, full = (
+        card.residents.planner.needed_bytes(
+            models["tiny"], Plan(weights=weights, encoders="streamed"), 64 * 64
+        )
+        for weights in ("int8", "full")
+    )
+    card.limits(device_bytes=(small + full) // 2, main_bytes=GIB)
+    exact = drawn(card, 1)
+    assert exact.recipe.plan == "exact, encoders streamed, network streamed"
+    assert str(drawn(card, 2, profile="memory").recipe.plan).startswith("memory, int8")
+    assert drawn(card, 3, seed=2).recipe.plan == exact.recipe.plan
 
 
 def test_what_fits_in_no_way_fails_with_what_would_help_and_the_queue_goes_on(

@@ -6,18 +6,21 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from server.domain.lending import Loan
+from server.domain.lending import ADDRESS_FILE, FROM_TRAINER, Lent, Loan, Refused
 from server.domain.models import EngineModel
 from server.engine.client import EngineWorker
 from server.engine.lending import Lender
 from server.engine.loading import load
 from server.engine.messages import Limits
+from server.engine.wire import encode, read
 from tests.engine.drawing import request
 from tests.engine.workers import new_worker, picture_of, running
 
@@ -236,6 +239,34 @@ async def test_two_trainers_share_a_device_or_wait_for_one_another(
         holder.tell("give back")
         assert await holder.says() == "given back"
         assert await waiter.says() == "lent cpu"
+
+
+async def test_a_worker_that_was_stopped_ends_its_loans_and_nothing_spins(
+    worker: EngineWorker, lender: Lender, tmp_path: Path, size: int
+) -> None:
+    async with trainer(tmp_path, size) as mira:
+        assert await mira.says() == "lent cpu"
+        await worker.stop()
+        await until(lambda: lender.loans == ())
+
+
+async def test_a_trainer_that_is_sent_away_does_not_ask_all_the_time(tmp_path: Path) -> None:
+    asked: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read(reader, FROM_TRAINER)
+        asked.append(time.monotonic())
+        first = len(asked) == 1
+        writer.write(encode(Lent(device="cpu") if first else Refused(detail="no such device")))
+        writer.close()
+
+    with tempfile.TemporaryDirectory() as folder:  # pytest's is too long a path for a socket
+        server = await asyncio.start_unix_server(answer, f"{folder}/a.sock")
+        (tmp_path / ADDRESS_FILE).write_text(f"{folder}/a.sock")
+        async with server, trainer(tmp_path, 1) as mira:
+            assert await mira.says() == "lent cpu"
+            await until(lambda: len(asked) > 2)
+    assert asked[2] - asked[1] > 0.5
 
 
 async def test_only_this_user_may_ask(lender: Lender, tmp_path: Path) -> None:

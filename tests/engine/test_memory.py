@@ -14,6 +14,7 @@ from server.engine.parts import parts_of
 from tests.engine.workers import engine_model
 
 CPU = torch.device("cpu")
+ON_A_CARD = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
 
 @pytest.mark.parametrize("family", ["sdxl", "flux"])
@@ -42,6 +43,32 @@ def test_files_that_cannot_be_read_count_nothing(tmp_path: Path) -> None:
 
 def test_the_machine_says_what_is_free() -> None:
     assert 0 < memory.free_bytes(CPU) < 2**50
+
+
+@pytest.mark.gpu
+@ON_A_CARD
+def test_a_card_gives_no_more_than_what_a_loan_leaves() -> None:
+    card = torch.device("cuda", 0)
+    device = DeviceMemory(card, lambda: torch.cuda.memory_allocated(card))
+    device.promise(1, device.free_bytes - GIB // 4)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(GIB // 2, dtype=torch.uint8, device=card)
+    finally:
+        device.take_back(1)
+    assert torch.empty(GIB // 2, dtype=torch.uint8, device=card).nbytes == GIB // 2
+
+
+@pytest.mark.gpu
+@ON_A_CARD
+def test_pinned_memory_is_given_back_to_the_system() -> None:
+    torch.cuda.init()  # type: ignore[no-untyped-call]
+    before = memory.free_bytes(CPU)
+    pinned = torch.ones(GIB, dtype=torch.uint8).pin_memory()
+    assert pinned.is_pinned()
+    del pinned
+    memory.give_back(CPU, pipelines=True)
+    assert memory.free_bytes(CPU) > before - GIB // 2
 
 
 @pytest.mark.parametrize(

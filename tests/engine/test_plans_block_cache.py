@@ -18,6 +18,7 @@ from server.domain.plans import RESIDENT, Plan
 from server.engine.adapters.mix import Mix
 from server.engine.families.base import Pictures, Trajectory
 from server.engine.families.flux import FluxFamily
+from server.engine.loading import load
 from server.engine.plans.block_cache import THRESHOLD, BlockCache
 from tests.engine.adapters import made
 from tests.engine.drawing import difference, draw_together, finish, held, request
@@ -169,3 +170,26 @@ def test_int8_weights_and_the_cache_go_together(models: dict[str, EngineModel]) 
     finish(family, [small])
     finish(family, [cached])
     assert difference(small.latents, cached.latents) < TOLERANCE
+
+
+def test_a_network_that_had_to_be_streamed_passes_all_its_blocks_as_one(
+    models: dict[str, EngineModel],
+) -> None:
+    family = load(models["tiny-flux"], torch.device("cpu"))
+    assert isinstance(family, FluxFamily)
+    exact, row = begun(family, None), begun(family, 1e9)
+    finish(family, [exact])
+    with torch.inference_mode():
+        for _ in range(2):
+            row.advance(family.predict([row])[0])
+    assert row.skipped_blocks
+    forwards: list[int] = []
+    # What streams the layers around the blocks begins with the network's own forward.
+    family._pipeline.transformer.register_forward_hook(  # noqa: SLF001
+        lambda *_: forwards.append(row.step_index)
+    )
+    with torch.inference_mode():
+        family.weights.follow(Plan(encoders="streamed", offload="group"))
+        finish(family, [row])
+    assert forwards == list(range(2, STEPS))
+    assert not row.skipped_blocks

@@ -14,6 +14,7 @@ from server.domain.plans import Plan
 from server.engine.families.base import FamilyPipeline
 from server.engine.loading import load
 from server.engine.residents import Budgets, InMemory, Load, Residents
+from server.engine.weights import Weights
 from tests.engine.drawing import begin, finish, request
 from tests.engine.workers import engine_model
 
@@ -150,6 +151,59 @@ def test_what_nobody_uses_for_long_is_given_up(sdxl: EngineModel, flux: EngineMo
     house.seconds = 110
     assert house.residents.expire() is None
     assert house.told[-1].models == ()
+
+
+def test_what_is_drawn_with_for_long_is_kept_and_counts_as_used(
+    sdxl: EngineModel, flux: EngineModel
+) -> None:
+    house = House(Budgets(keep_alive_seconds=60))
+    house.residents.get(flux)
+    house.residents.get(sdxl)
+    house.seconds = 100
+    assert house.residents.expire(in_use=["sdxl"]) == 60
+    assert house.here == ("sdxl",)
+    house.seconds = 159
+    assert house.residents.expire() == 1
+
+
+def test_before_a_model_is_held_otherwise_what_nobody_holds_any_more_is_gone(
+    sdxl: EngineModel,
+) -> None:
+    house = House()
+    kept = house.residents.get(sdxl)
+    lost = load(sdxl, CPU)
+    vars(lost.attention)["itself"] = lost  # pipelines are such rings
+    gone = weakref.ref(lost)
+    del lost
+    tries: list[bool] = []
+
+    def work() -> None:
+        tries.append(gone() is None)
+        if len(tries) < 2:
+            raise torch.OutOfMemoryError("simulated")
+
+    gc.disable()
+    try:
+        house.residents.with_room(kept, work)
+    finally:
+        gc.enable()
+    assert tries == [False, True]
+
+
+def test_weights_that_only_their_library_can_move_stay_as_they_are_on_their_device() -> None:
+    class Packed(torch.nn.Parameter):
+        """As 4-bit weights are: what their numbers mean is kept beside them."""
+
+        meaning: str
+
+    layer = torch.nn.Linear(4, 4, device="meta")
+    packed = Packed(torch.zeros(4, 4), requires_grad=False)
+    packed.meaning = "sixteen levels"
+    layer.weight, layer.bias = packed, torch.nn.Parameter(torch.zeros(4))
+    weights = Weights([layer], CPU, "block")
+    weights.is_here = False  # as when other layers of the network are in main memory
+    weights.bring()
+    assert layer.weight is packed
 
 
 def test_a_model_that_cannot_fit_is_refused_by_its_numbers_before_it_is_loaded(

@@ -55,19 +55,36 @@ def seconds_of(
     """Return the seconds that each kernel takes for all of `shapes`, so many times each.
 
     Kernels take turns, so that other work on the machine falls on all alike. One that cannot
-    compute a shape here, or computes something else, is left out.
+    compute a shape here, computes something else or runs out of memory is left out; without
+    memory for a shape itself, all are.
     """
     totals = dict.fromkeys(kernels, 0.0)
     for shape, count in shapes.items():
-        tensors = _tensors(shape, device, dtype)
+        try:
+            tensors = _tensors(shape, device, dtype)
+        except (RuntimeError, MemoryError) as error:
+            log.info("attention cannot be measured now: %s", str(error).splitlines()[:1])
+            return {}
         totals = {name: total for name, total in totals.items() if _works(kernels[name], tensors)}
-        least = dict.fromkeys(totals, math.inf)
-        for _ in range(_ROUNDS):
-            for name in totals:
-                least[name] = min(least[name], _seconds(kernels[name], tensors, device))
-        for name in totals:
-            totals[name] += count * least[name]
+        least = _least({name: kernels[name] for name in totals}, tensors, device)
+        totals = {name: totals[name] + count * seconds for name, seconds in least.items()}
     return totals
+
+
+def _least(
+    kernels: Mapping[str, Kernel],
+    tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    device: torch.device,
+) -> dict[str, float]:
+    """Return the least seconds of each kernel, without those that no longer find memory."""
+    least = dict.fromkeys(kernels, math.inf)
+    for _ in range(_ROUNDS):
+        for name in list(least):
+            try:
+                least[name] = min(least[name], _seconds(kernels[name], tensors, device))
+            except (torch.OutOfMemoryError, MemoryError):
+                del least[name]  # pictures took the memory meanwhile
+    return least
 
 
 def _works(kernel: Kernel, tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> bool:

@@ -175,8 +175,11 @@ class FluxFamily:
         self, inputs: Inputs, rows: Sequence[Trajectory], mixes: Sequence[Mix]
     ) -> torch.Tensor:
         """Return what the network writes to all of its tokens."""
-        if any(row.cache is not None for row in rows):
+        caches = [row.cache for row in rows if row.cache is not None]
+        if caches and not self.weights.network.is_streamed:
             return self._written_reusing(inputs, rows, mixes)
+        for cache in caches:  # memory ran short: what is streamed begins with a whole forward
+            cache.forget()
         with self._cast.drawing(mixes):
             written: torch.Tensor = self._pipeline.transformer(
                 **inputs.as_arguments(), return_dict=False

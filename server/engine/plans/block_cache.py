@@ -54,6 +54,10 @@ class BlockCache:
         """Note what a prediction left, in place of what an earlier try did."""
         self._next = tuple(rows)
 
+    def forget(self) -> None:
+        """Note that a prediction is made without the cache."""
+        self._rows = self._next = ()
+
     def commit(self) -> None:
         """Take what the last prediction left: a step was taken with it."""
         kept = self._rows or (None,) * len(self._next)
