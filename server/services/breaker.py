@@ -86,13 +86,16 @@ class Breaker:
 
     def failed(self, error: AppError) -> None:
         """Note that a call failed, and open where that says so."""
+        if not isinstance(error, ProviderError):  # it never came to be: the service has no part
+            self.gave_up()
+            return
         if isinstance(error, _ANSWERS):
             self.succeeded()
             return
         was_probe, self._is_probing = self._is_probing, False
         self.failures += 1
         self.last_error, self.last_error_at = error, self._now()
-        asked = error.retry_after_seconds if isinstance(error, ProviderError) else None
+        asked = error.retry_after_seconds
         if asked is not None:
             self._passes_at = self._clock() + min(asked, _LONGEST_ASKED_SECONDS)
         elif was_probe or isinstance(error, _LASTING) or self._is_enough():
