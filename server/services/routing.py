@@ -100,7 +100,7 @@ class Router:
             given=await self._sources.pixels(request, caller),
             adapters=await self._adapters.known_to(request),
         )
-        remote = None if request.model is None else self._remotes.get(request.model)
+        remote = None if request.model is None else self._connection(request.model)
         first = self._local(asked) if remote is None else await self._asked_remote(asked, remote)
         chain = await self._chains.of(request.model or first.name, first.name)
         scope = request.fallback or Fallback.ANY
@@ -116,6 +116,10 @@ class Router:
             flops=chosen.flops,
             route=Route(fallback=fallback, members=_without(chosen.resolved, members)),
         )
+
+    def _connection(self, name: str) -> Remote | None:
+        """Return the active connection `name`; a model that was added later goes before it."""
+        return None if self._registry.has(name) else self._remotes.get(name)
 
     def _local(self, asked: _Asked) -> Member:
         """Return the model asked for; one that cannot be loaded is barred, so others may draw."""
@@ -136,7 +140,7 @@ class Router:
             raise RequestRefusedError(error.detail) from error
 
     async def _other(self, asked: _Asked, name: str, scope: Fallback) -> Member:
-        remote = self._remotes.get(name)
+        remote = self._connection(name)
         kind = MemberKind.LOCAL if remote is None else MemberKind.REMOTE
         try:
             _check_scope(scope, name, remote)

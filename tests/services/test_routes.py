@@ -214,3 +214,16 @@ async def test_an_estimate_says_who_would_draw(house: House) -> None:
     here = await house.generation.estimate(request.model_copy(update={"model": MODEL}), ANA)
     assert here.served_by == "local"
     assert [member.name for member in here.route][1] == "paid"
+
+
+async def test_a_model_that_has_a_connections_name_goes_before_it(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    taken = Painter(MODEL)  # made before the model was put onto the list
+    async with open_house(tmp_path / "taken", scribble_models, taken) as house:
+        job = await house.draw()
+        assert [image.served_by for image in job.images] == ["local-cpu"]
+        await house.chains.put("scribble-flux", [MODEL])
+        (member,) = (await house.chains.get("scribble-flux")).members
+        assert member.kind is MemberKind.LOCAL
+    assert not taken.asked
