@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from server.domain.errors import (
     ModelNotFoundError,
     ModelUnavailableError,
     ProviderError,
+    ProviderUnreachableError,
     RequestRefusedError,
 )
 from server.domain.images import Fallback, ImageRequest, ResolvedRequest
@@ -27,6 +29,8 @@ from server.services.chains import Chains
 from server.services.remote_models import Remote
 from server.services.remotes import Remotes
 from server.services.sources import Sources
+
+_PATIENCE_SECONDS = 2.0  # the one who asks for a picture waits meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class _BarredError(Exception):
 
 
 class Router:
-    """Makes routes. Nothing is asked of anybody here, so nothing costs."""
+    """Makes routes. Nothing that costs is asked; peers may be asked which adapters they have."""
 
     def __init__(
         self,
@@ -211,7 +215,13 @@ async def _twins(asked: _Asked, remote: Remote) -> Mapping[str, StoredAdapter]:
     provider: object = remote.provider
     listed: Sequence[StoredAdapter] = ()
     if isinstance(provider, _HasAdapters):
-        listed = await provider.adapters()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                listed = await provider.adapters()
+        except TimeoutError as error:
+            raise ProviderUnreachableError(
+                f"'{remote.name}' does not say which adapters it has"
+            ) from error
     theirs = {adapter.id: adapter for adapter in listed}
     alone = [name for name in wanted if not _is_twin(asked.adapters.get(name), theirs.get(name))]
     if alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -227,3 +228,22 @@ async def test_a_model_that_has_a_connections_name_goes_before_it(
         (member,) = (await house.chains.get("scribble-flux")).members
         assert member.kind is MemberKind.LOCAL
     assert not taken.asked
+
+
+class SilentPeer(Peer):
+    """It took the call for its adapters, and says nothing."""
+
+    async def adapters(self) -> tuple[StoredAdapter, ...]:
+        await asyncio.Event().wait()
+        return ()
+
+
+async def test_a_peer_that_says_nothing_of_its_adapters_holds_no_request_up(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    async with open_house(tmp_path / "data", scribble_models, SilentPeer("silent")) as house:
+        await house.store.adapters.add(ADAPTER)
+        await house.chains.put(MODEL, ["silent"])
+        async with asyncio.timeout(10):
+            job = await house.submit(prompt="a fox <lora:fox:0.8>")
+        assert barred(job) == {"silent": "provider-unreachable"}
