@@ -16,6 +16,7 @@ import structlog
 from server.domain.errors import AppError, GenerationFailedError, WorkerDiedError
 from server.domain.jobs import Job, JobState
 from server.domain.lending import Loan
+from server.domain.provider import SERVER_ENDS
 from server.domain.rates import Rates
 from server.domain.routes import MemberKind, Outcome
 from server.services.active import ActiveJob, ActiveJobs
@@ -87,7 +88,7 @@ class Dispatcher:
         if self._loop_task is not None:
             self._loop_task.cancel()
         for task in self._tasks:
-            task.cancel()
+            task.cancel(SERVER_ENDS)
         await asyncio.gather(*self._tasks, *filter(None, [self._loop_task]), return_exceptions=True)
 
     def wake(self) -> None:
