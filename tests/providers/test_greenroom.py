@@ -356,7 +356,7 @@ async def test_a_thing_that_is_no_greenroom_is_an_error_of_ours() -> None:
     ],
 )
 def test_what_a_service_behind_it_may_have_billed_is_not_asked_for_elsewhere(
-    code: str, may_have_billed: bool
+    code: str, *, may_have_billed: bool
 ) -> None:
     error = answers.failure(answers.JobError(code=code, detail="cut in the middle"), "'far'")
     assert error.may_have_billed is may_have_billed
