@@ -11,6 +11,9 @@ from server.domain.images import ResolvedRequest
 from server.domain.models import ModelInfo
 from server.domain.money import Money
 
+# The message of a cancelled task where nobody wants the picture less, but this process ends.
+SERVER_ENDS = "this server ends"
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -32,6 +32,7 @@ class Quote(Frozen):
         certainty: how well that is known.
         currency: this server's; budgets pay nothing else.
         cost: of all its pictures; None: not known. A service may ask it in another currency.
+            With AFTERWARDS it is what another member of the chain would ask.
         basis: in words, what it rests on.
     """
 

@@ -107,7 +107,9 @@ def _refused(answer: _Generated, words: str) -> ProviderError:
         reasons += [one.finish_reason, one.finish_message]
     said = ": ".join(reason for reason in (*reasons, words.strip()) if reason)
     if not said:
-        return ProviderAnswerError(f"{NAME} answered without a picture or a reason")
+        return ProviderAnswerError(
+            f"{NAME} answered without a picture or a reason", may_have_billed=True
+        )
     return ProviderRefusedError(f"{NAME} drew nothing: {cleaned(said)}")
 
 

@@ -65,6 +65,9 @@ _BY_CODE: dict[str, type[ProviderError]] = {
     **{kind.code: kind for kind in _OURS},
 }
 
+# Of a service behind it: the other server does not say whether it was billed.
+_MAY_HAVE_BILLED = (ProviderUnreachableError, ProviderAnswerError)
+
 
 class JobError(BaseModel):
     """Why a job failed there."""
@@ -226,7 +229,10 @@ def failure(error: JobError | None, name: str) -> ProviderError:
     """Return why a job failed there, as an error of ours."""
     if error is None:
         return ProviderError(f"the job was cancelled on {name}")
-    return error_of(_BY_CODE.get(error.code, ProviderUnreachableError), name, error.detail)
+    kind = _BY_CODE.get(error.code)
+    found = error_of(kind or ProviderUnreachableError, name, error.detail)
+    found.may_have_billed = kind in _MAY_HAVE_BILLED
+    return found
 
 
 def understand(complaint: Complaint, name: str) -> ProviderError:

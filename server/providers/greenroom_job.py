@@ -13,6 +13,7 @@ import httpx2
 
 from server.domain.errors import ProviderError, ProviderUnreachableError
 from server.domain.events import Event, Picture, Preview, Progress, Started
+from server.domain.provider import SERVER_ENDS
 from server.providers import greenroom_answers as answers
 from server.providers.finishing import MAX_PICTURE_BYTES, Maker
 from server.providers.http import Answer, Call, Service
@@ -48,10 +49,13 @@ class RemoteJob:
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what happens until the job has ended; leaving earlier cancels it there.
 
+        It draws on there where this server ends meanwhile: after the start it is taken up again.
+
         Raises:
             ProviderError: it failed, was cancelled by somebody else, or the server is gone.
         """
         gone_since: float | None = None
+        draws_on = False
         try:
             while not self._is_over:
                 began, heard = time.monotonic(), False
@@ -71,8 +75,11 @@ class RemoteJob:
                         gone_since = now
                     self._check_patience(now, gone_since, problem)
                     await asyncio.sleep(_PAUSE_SECONDS)
+        except asyncio.CancelledError as error:
+            draws_on = SERVER_ENDS in error.args
+            raise
         finally:
-            if not self._is_over:
+            if not (self._is_over or draws_on):
                 await self._cancel()
         if self._failure is not None:
             raise self._failure

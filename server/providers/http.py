@@ -272,12 +272,14 @@ class Service:
             body += piece
             if len(body) > call.max_bytes:
                 raise self._senseless(f"more than {call.max_bytes} bytes", call)
+        if _media_type(response) in _JSON and len(body) <= _MAX_ERROR_BYTES:  # else a picture
+            return self._redaction.body(bytes(body))
         return bytes(body)
 
     def _without_key(self, event: httpx2.ServerSentEvent) -> httpx2.ServerSentEvent:
         if len(event.data) > _MAX_ERROR_BYTES:  # a picture
             return event
-        return replace(event, data=self._redaction.text(event.data))
+        return replace(event, data=self._redaction.data(event.data))
 
     def _senseless(self, what: str, call: Call) -> ProviderAnswerError:
         detail = self._redaction.text(f"{self.name} answered with {what}")

@@ -106,6 +106,10 @@ class OpenAIProvider:
             return Refusal("format", "a transparent background needs format png or webp")
         if "input_fidelity" in request.options and not (request.image or request.references):
             return Refusal("options", "input_fidelity is about pictures; give image or references")
+        if (request.image or request.references) and (
+            request.options.get("moderation", "auto") != "auto"
+        ):
+            return Refusal("options", "moderation cannot be set where pictures are sent")
         return refusal(self._connection, self._info, request)
 
     async def estimate(self, request: ResolvedRequest) -> Estimate:

@@ -20,7 +20,10 @@ from server.domain.errors import (
 )
 
 _MOST_CHARACTERS = 300  # of a service's words
-_MARKUP = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.I)
+# Every part ends where the next could begin, so that no text takes longer than its length.
+_MARKUP = re.compile(
+    r"<(?:script|style)\b.*?(?:</(?:script|style)>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE
+)
 _LONGEST_WAIT = 86_400.0
 _LOST_ON_THE_WAY = (408, 502, 504)  # somebody in between gave up; the work may be done all the same
 _REQUEST = (400, 405, 406, 409, 411, 413, 414, 415, 422, 431)

@@ -86,6 +86,9 @@ class Breaker:
 
     def failed(self, error: AppError) -> None:
         """Note that a call failed, and open where that says so."""
+        if not isinstance(error, ProviderError):  # it never came to be: the service has no part
+            self.gave_up()
+            return
         if isinstance(error, _ANSWERS):
             self.succeeded()
             return

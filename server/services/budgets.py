@@ -59,7 +59,14 @@ class Budgets:
 
         None: the caller's key has no budget.
         """
-        return dearest(list(self._quotes(job).values())) if caller.has_budget else None
+        if not caller.has_budget:
+            return None
+        quotes = list(self._quotes(job).values())
+        worst = dearest(quotes)
+        listed = [quote for quote in quotes if quote.certainty is Certainty.KNOWN]
+        if worst.certainty is not Certainty.AFTERWARDS or not listed:
+            return worst
+        return worst.model_copy(update={"cost": dearest(listed).cost})
 
     async def cheapest(self) -> tuple[str, Money] | None:
         """Return the lowest listed price of a picture of all connections, and whose it is."""

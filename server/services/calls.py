@@ -10,6 +10,7 @@ import structlog
 
 from server.domain.errors import AppError, ModelUnavailableError, ProviderAnswerError, ProviderError
 from server.domain.events import Failed
+from server.domain.images import ResolvedRequest
 from server.domain.routes import Member, Outcome, Tried
 from server.providers.remote import RemoteProvider
 from server.services.active import ActiveJob
@@ -93,7 +94,7 @@ class Calls:
         # The line's number stays the same when a call is sent again, and is its own else.
         key = f"{due.job_id}-{begun.number}"
         try:
-            provider = _usable(remote)
+            provider = _usable(remote, member, request)
             async with aclosing(provider.generate(request, resend_key=key)) as events:
                 async for event in events:
                     index = due.index + event.index
@@ -111,9 +112,23 @@ class Calls:
         await self._runner.persist(lambda: self._store.rates.save(_DEVICE, name, rate))
 
 
-def _usable(remote: Remote) -> RemoteProvider:
+def _usable(remote: Remote, member: Member, request: ResolvedRequest) -> RemoteProvider:
+    """Return what draws `request`, unless its connection was changed since the job came.
+
+    Raises:
+        ModelUnavailableError: it must not be called, or not for this, any longer.
+    """
+    name = remote.name
     if remote.provider is None:
-        raise ModelUnavailableError(f"connection '{remote.name}' cannot be used: {remote.reason}")
+        raise ModelUnavailableError(f"connection '{name}' cannot be used: {remote.reason}")
+    if member.is_free and not remote.is_free:
+        raise ModelUnavailableError(f"'{name}' is no longer trusted; send the request again")
+    brings = request.image or request.mask or request.references or request.adapters
+    if brings and not remote.connection.takes_pictures:
+        raise ModelUnavailableError(f"'{name}' is no longer given pictures: see takes_pictures")
+    refusal = remote.provider.refusal(request)
+    if refusal is not None:
+        raise ModelUnavailableError(f"'{name}' was changed meanwhile: {refusal.detail}")
     return remote.provider
 
 

@@ -120,6 +120,6 @@ class Chains:
         )
 
     def _kind(self, name: str, connections: Mapping[str, bool]) -> MemberKind:
-        if connections.get(name):
-            return MemberKind.REMOTE
-        return MemberKind.LOCAL if self._registry.has(name) else MemberKind.UNKNOWN
+        if self._registry.has(name):
+            return MemberKind.LOCAL
+        return MemberKind.REMOTE if connections.get(name) else MemberKind.UNKNOWN

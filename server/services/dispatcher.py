@@ -16,6 +16,7 @@ import structlog
 from server.domain.errors import AppError, GenerationFailedError, WorkerDiedError
 from server.domain.jobs import Job, JobState
 from server.domain.lending import Loan
+from server.domain.provider import SERVER_ENDS
 from server.domain.rates import Rates
 from server.domain.routes import MemberKind, Outcome
 from server.services.active import ActiveJob, ActiveJobs
@@ -98,7 +99,7 @@ class Dispatcher:
         if self._costly:
             await asyncio.wait(self._costly, timeout=self._grace_seconds)
         for task in self._tasks:
-            task.cancel()
+            task.cancel(SERVER_ENDS)
         await asyncio.gather(*self._tasks, *filter(None, [self._loop_task]), return_exceptions=True)
 
     def wake(self) -> None:

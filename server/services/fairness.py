@@ -107,10 +107,6 @@ class FairQueue:
             self._order = tuple(self._shadow().drain())
         return self._order
 
-    def owner_size(self, owner: str) -> int:
-        """Return how many units of `owner` wait."""
-        return len(self._waiting.get(owner, ()))
-
     def drain(self) -> Iterator[Unit]:
         """Take out unit after unit."""
         while (taken := self._next()) is not None:

@@ -17,7 +17,7 @@ from server.domain.images import ImageRequest
 from server.domain.jobs import Job, JobState
 from server.domain.keys import Caller
 from server.domain.pages import Page
-from server.domain.routes import Tried
+from server.domain.routes import MemberKind, Tried
 from server.services.active import ActiveJob, ActiveJobs
 from server.services.budgets import Budgets
 from server.services.dispatcher import Dispatcher
@@ -128,11 +128,12 @@ class Generation:
         job = self._budgets.affordable(self._job(request, plan, caller), caller)
         place, waiting = self._dispatcher.outlook_of_new(job)
         quote = self._budgets.expected(job)
+        first = next(member for member in job.way.members if member.is_allowed)
         return EstimateView(
-            model=plan.model,
-            served_by=_SERVED_BY if self._remotes.get(plan.model) is None else plan.model,
-            fallback=plan.route.fallback,
-            route=route_view(plan.route, plan.resolved),
+            model=first.name,
+            served_by=_SERVED_BY if first.kind is MemberKind.LOCAL else first.name,
+            fallback=job.way.fallback,
+            route=route_view(job.way, job.resolved),
             seconds=self._dispatcher.seconds_of_work(job),
             waiting_seconds=waiting,
             place=place,

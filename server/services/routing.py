@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from server.domain.errors import (
     ModelNotFoundError,
     ModelUnavailableError,
     ProviderError,
+    ProviderUnreachableError,
     RequestRefusedError,
 )
 from server.domain.images import Fallback, ImageRequest, ResolvedRequest
@@ -27,6 +29,8 @@ from server.services.chains import Chains
 from server.services.remote_models import Remote
 from server.services.remotes import Remotes
 from server.services.sources import Sources
+
+_PATIENCE_SECONDS = 2.0  # the one who asks for a picture waits meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class _BarredError(Exception):
 
 
 class Router:
-    """Makes routes. Nothing is asked of anybody here, so nothing costs."""
+    """Makes routes. Nothing that costs is asked; peers may be asked which adapters they have."""
 
     def __init__(
         self,
@@ -100,7 +104,7 @@ class Router:
             given=await self._sources.pixels(request, caller),
             adapters=await self._adapters.known_to(request),
         )
-        remote = None if request.model is None else self._remotes.get(request.model)
+        remote = None if request.model is None else self._connection(request.model)
         first = self._local(asked) if remote is None else await self._asked_remote(asked, remote)
         chain = await self._chains.of(request.model or first.name, first.name)
         scope = request.fallback or Fallback.ANY
@@ -116,6 +120,10 @@ class Router:
             flops=chosen.flops,
             route=Route(fallback=fallback, members=_without(chosen.resolved, members)),
         )
+
+    def _connection(self, name: str) -> Remote | None:
+        """Return the active connection `name`; a model that was added later goes before it."""
+        return None if self._registry.has(name) else self._remotes.get(name)
 
     def _local(self, asked: _Asked) -> Member:
         """Return the model asked for; one that cannot be loaded is barred, so others may draw."""
@@ -136,7 +144,7 @@ class Router:
             raise RequestRefusedError(error.detail) from error
 
     async def _other(self, asked: _Asked, name: str, scope: Fallback) -> Member:
-        remote = self._remotes.get(name)
+        remote = self._connection(name)
         kind = MemberKind.LOCAL if remote is None else MemberKind.REMOTE
         try:
             _check_scope(scope, name, remote)
@@ -207,7 +215,13 @@ async def _twins(asked: _Asked, remote: Remote) -> Mapping[str, StoredAdapter]:
     provider: object = remote.provider
     listed: Sequence[StoredAdapter] = ()
     if isinstance(provider, _HasAdapters):
-        listed = await provider.adapters()
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                listed = await provider.adapters()
+        except TimeoutError as error:
+            raise ProviderUnreachableError(
+                f"'{remote.name}' does not say which adapters it has"
+            ) from error
     theirs = {adapter.id: adapter for adapter in listed}
     alone = [name for name in wanted if not _is_twin(asked.adapters.get(name), theirs.get(name))]
     if alone:

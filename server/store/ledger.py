@@ -105,6 +105,8 @@ def _needed(quote: Quote, state: BudgetState) -> int:
         if quote.cost.micros <= left:
             return quote.cost.micros
         raise BudgetExceededError(_short(state, f"this would cost {quote.cost}"))
+    if quote.cost is not None and quote.cost.micros > left:  # if another member draws it
+        raise BudgetExceededError(_short(state, f"this may cost {quote.cost}"))
     if left > 0:
         return left  # all of it, until the first picture tells
     raise BudgetExceededError(_short(state, "this would cost something"))

@@ -171,6 +171,17 @@ async def test_a_refusal_keeps_the_services_reason(answer: dict[str, Any], words
     assert not error.moves_on
 
 
+async def test_an_answer_with_nothing_in_it_may_have_been_billed() -> None:
+    error = await error_of(saying({"candidates": []}))
+    assert (type(error), error.may_have_billed) == (ProviderAnswerError, True)
+
+
+async def test_a_refusal_that_repeats_the_key_is_told_without_it() -> None:
+    error = await error_of(saying(candidate({"text": f"I do not know {services.KEY}."})))
+    assert services.KEY not in error.detail
+    assert "I do not know [key]." in error.detail
+
+
 ZERO_QUOTA = {
     "@type": "type.googleapis.com/google.rpc.QuotaFailure",
     "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],

@@ -27,6 +27,7 @@ from server.domain.models import Family
 from server.domain.resolve import resolve
 from server.net.fetch import SafeFetcher
 from server.pictures.recipe_file import read_recipe
+from server.providers import greenroom_answers as answers
 from server.providers.factory import make_provider
 from server.providers.greenroom import GreenroomProvider
 from server.providers.http import make_client
@@ -342,3 +343,20 @@ async def test_a_thing_that_is_no_greenroom_is_an_error_of_ours() -> None:
         with pytest.raises(ProviderAnswerError, match="does not understand"):
             await far.models()
         assert httpx2.URL(strange.url).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("code", "may_have_billed"),
+    [
+        ("provider-unreachable", True),
+        ("provider-answer", True),
+        ("provider-refused", False),
+        ("provider-quota", False),
+        ("worker-died", False),
+    ],
+)
+def test_what_a_service_behind_it_may_have_billed_is_not_asked_for_elsewhere(
+    code: str, *, may_have_billed: bool
+) -> None:
+    error = answers.failure(answers.JobError(code=code, detail="cut in the middle"), "'far'")
+    assert error.may_have_billed is may_have_billed

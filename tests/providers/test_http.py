@@ -337,3 +337,10 @@ async def test_a_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(k
         with pytest.raises(ProviderError) as caught:
             await far.check()
     assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("piece", ["<", "<script", "<script>", "<style <"])
+def test_words_made_to_take_long_are_cleaned_at_once(piece: str) -> None:
+    started = time.monotonic()
+    cleaned(piece * (65_536 // len(piece)))
+    assert time.monotonic() - started < 0.5

@@ -455,6 +455,16 @@ async def test_an_older_model_draws_the_nearest_of_its_three_sizes() -> None:
     assert refusal.parameter == "options"
 
 
+async def test_what_an_edit_cannot_be_sent_is_refused_and_never_dropped() -> None:
+    async with provider_at("openai", GPT2, None, takes_pictures=True) as far:
+        edit = await services.resolved(far, references=("0" * 26,), options={"moderation": "low"})
+        refusal = far.refusal(edit)
+        assert refusal is not None
+        assert (refusal.parameter, "moderation" in refusal.detail) == ("options", True)
+        assert far.refusal(await services.resolved(far, references=("0" * 26,))) is None
+        assert far.refusal(await services.resolved(far, options={"moderation": "low"})) is None
+
+
 async def test_no_dead_model_is_offered_where_the_list_is_out_of_reach() -> None:
     async with provider_at("openai", GPT2, "http://127.0.0.1:1") as far:
         assert [one.id for one in (await far.catalogue()).models] == [GPT2]

@@ -38,3 +38,10 @@ def test_the_key_is_gone_in_every_writing(writer: str, key: str) -> None:
 def test_without_a_key_nothing_is_touched() -> None:
     assert Redaction(None).text("as it was") == "as it was"
     assert Redaction(None).body(b"\xff\x00") == b"\xff\x00"
+
+
+def test_a_key_of_a_letter_leaves_what_is_parsed_as_it_was() -> None:
+    redaction = Redaction("1")
+    assert redaction.data('{"index":1}') == '{"index":1}'
+    assert redaction.body(b'{"index":1}') == b'{"index":1}'
+    assert redaction.text("wrong key 1") == "wrong key [key]"

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -120,13 +120,14 @@ def test_a_batch_whose_workers_are_killed_goes_to_the_peer_and_nothing_comes_twi
     assert ("peer", "drew", None) in tried
 
 
-def test_a_server_killed_in_the_middle_of_a_call_takes_up_the_same_call(
-    server: ServerProcess, peer: ServerProcess
+@pytest.mark.parametrize("end", [ServerProcess.kill, ServerProcess.stop])
+def test_a_server_that_ends_in_the_middle_of_a_call_takes_up_the_same_call(
+    server: ServerProcess, peer: ServerProcess, end: Callable[[ServerProcess], None]
 ) -> None:
     job = server.submit(prompt="far away", model="peer", seed=5, num_images=3, **SLOW)
     while not peer.get("/api/v1/images")["items"]:  # the first picture is drawn
         time.sleep(0.01)
-    server.kill()
+    end(server)
     server.start()
     ended = server.wait_for(job["id"], 240)
     expect_all_once([ended], [5, 6, 7], peer)

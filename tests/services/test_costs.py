@@ -177,3 +177,33 @@ async def test_the_cheapest_listed_price_of_all_connections_is_what_is_compared_
         assert await house.budgets.cheapest() == ("cellar", micros(30_000))
     async with open_house(tmp_path / "other", scribble_models, unknown) as house:
         assert await house.budgets.cheapest() is None
+
+
+async def test_what_is_known_only_afterwards_here_hides_no_price_of_the_chain(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    async with open_house(
+        tmp_path / "data", scribble_models, atelier(45_000, 45_000), tariff=PRICED
+    ) as house:
+        await house.chains.put(MODEL, ["atelier"])
+        spender = await a_spender(house, 89_999)
+        with pytest.raises(BudgetExceededError, match=r"may cost 0\.09 USD"):
+            await house.submit(spender, num_images=2)
+        house.easel.fails.append(GpuMemoryError("full"))
+        moved = await house.end((await house.submit(spender)).id)
+        assert moved.cost == micros(45_000)
+        assert await state_of(house.store, spender.key_id) == (0, 45_000, 44_999)
+
+
+async def test_an_estimate_is_of_whom_the_callers_budget_can_pay(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    async with open_house(tmp_path / "data", scribble_models, atelier(5, None)) as house:
+        await house.chains.put("atelier", [MODEL])
+        spender = await a_spender(house)
+        request = ImageRequest(prompt="a fox", model="atelier", width=64, height=64)
+        said = await house.generation.estimate(request, spender)
+        assert (said.model, said.served_by) == (MODEL, "local")
+        assert [member.code for member in said.route] == ["no-price", None]
+        job = await house.end((await house.submit(spender, model="atelier")).id)
+        assert [image.served_by for image in job.images] == ["local-cpu"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -226,3 +227,35 @@ async def test_an_estimate_says_who_would_draw(house: House) -> None:
     here = await house.generation.estimate(request.model_copy(update={"model": MODEL}), ANA)
     assert here.served_by == "local"
     assert [member.name for member in here.route][1] == "paid"
+
+
+async def test_a_model_that_has_a_connections_name_goes_before_it(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    taken = Painter(MODEL)  # made before the model was put onto the list
+    async with open_house(tmp_path / "taken", scribble_models, taken) as house:
+        job = await house.draw()
+        assert [image.served_by for image in job.images] == ["local-cpu"]
+        await house.chains.put("scribble-flux", [MODEL])
+        (member,) = (await house.chains.get("scribble-flux")).members
+        assert member.kind is MemberKind.LOCAL
+    assert not taken.asked
+
+
+class SilentPeer(Peer):
+    """It took the call for its adapters, and says nothing."""
+
+    async def adapters(self) -> tuple[StoredAdapter, ...]:
+        await asyncio.Event().wait()
+        return ()
+
+
+async def test_a_peer_that_says_nothing_of_its_adapters_holds_no_request_up(
+    tmp_path: Path, scribble_models: Path
+) -> None:
+    async with open_house(tmp_path / "data", scribble_models, SilentPeer("silent")) as house:
+        await house.store.adapters.add(ADAPTER)
+        await house.chains.put(MODEL, ["silent"])
+        async with asyncio.timeout(10):
+            job = await house.submit(prompt="a fox <lora:fox:0.8>")
+        assert barred(job) == {"silent": "provider-unreachable"}

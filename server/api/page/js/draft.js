@@ -116,6 +116,11 @@ export class Draft extends EventTarget {
     return { ...request, ...this.#pictures(model) };
   }
 
+  /** Whether the model repaints, and has no picture or no mask for it yet. */
+  get lacksPictures() {
+    return this.chosenModel?.task === "fill" && !(this.source && this.mask);
+  }
+
   /** The fields under Advanced that were changed. @param {Parameter[]|undefined} declared */
   #sent(declared) {
     const shown = fields(declared).filter((one) => fits(this.values[one.name], one));

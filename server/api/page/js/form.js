@@ -280,6 +280,11 @@ function estimated(app, draw) {
     if (key === asked) return;
     asked = key;
     clearTimeout(timer);
+    if (draft.lacksPictures) {
+      aborter.abort(); // nothing could be said of it
+      app.estimate = null;
+      return;
+    }
     timer = setTimeout(async () => {
       aborter.abort();
       aborter = new AbortController();

@@ -83,8 +83,7 @@ export class App extends EventTarget {
     if (!this.draft.chosenModel) return this.#noModel();
     if (this.draft.prompt.trim() === "") return m.form.promptFirst;
     if (this.uploads > 0) return m.form.waitUpload;
-    if (this.draft.chosenModel.task === "fill" && !(this.draft.source && this.draft.mask))
-      return m.form.fillFirst;
+    if (this.draft.lacksPictures) return m.form.fillFirst;
     return null;
   }
 
