@@ -36,19 +36,21 @@ class Hold(Frozen):
 class EntryKind(StrEnum):
     """What a line says. RESERVE, EXTRA and RELEASE move a budget; the others say what was drawn.
 
-    For every ended job with a hold: reserve + extra + waive = charges + assumed + release.
+    For every ended job with a hold: reserve + extra + waive = charges + assumed + lost + release.
     """
 
     RESERVE = "reserve"  # taken from the budget when the job came
     CHARGE = "charge"  # what a picture cost
     ASSUMED = "assumed"  # a picture whose cost nobody says, at its share of the hold
     UNPRICED = "unpriced"  # a picture without a price
+    LOST = "lost"  # a picture that a service may have billed and that never came, at its share
     RELEASE = "release"  # given back to the budget when the job ended
     EXTRA = "extra"  # taken from the budget beyond the hold, where it had room
     WAIVE = "waive"  # what was beyond hold and budget: nobody's budget pays it
 
 
 PICTURES = (EntryKind.CHARGE, EntryKind.ASSUMED, EntryKind.UNPRICED)
+PAID = (*PICTURES, EntryKind.LOST)
 
 
 class Entry(Frozen):

@@ -92,9 +92,6 @@ class Breaker:
         if isinstance(error, _ANSWERS):
             self.succeeded()
             return
-        if not isinstance(error, ProviderError):
-            self.gave_up()  # not the service's fault: say, a picture to start from was deleted
-            return
         was_probe, self._is_probing = self._is_probing, False
         self.failures += 1
         self.last_error, self.last_error_at = error, self._now()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select, text, update
 
 from server.domain.budgets import (
+    PAID,
     PICTURES,
     WHOLE_JOB,
     BudgetState,
@@ -27,9 +28,10 @@ from server.domain.budgets import (
 from server.domain.errors import BudgetExceededError
 from server.domain.jobs import Job
 from server.domain.money import Money
+from server.domain.routes import Outcome
 from server.domain.tariff import Certainty, Quote
 from server.store.database import Transaction
-from server.store.schema import budgets, jobs, keys, ledger
+from server.store.schema import budgets, jobs, keys, ledger, tried
 
 _UNIQUE = ["job_id", "kind", "index"]
 # A job's `cost` when it ends: every picture's, of one currency, or NULL. As text, since an
@@ -65,6 +67,8 @@ def reserve(transaction: Transaction, job: Job, quote: Quote) -> Hold | None:
 def charge(transaction: Transaction, due: Charge) -> None:
     """Write what a picture cost; a second time, after a picture was drawn anew, it is not paid."""
     entry = due.entry
+    if due.hold is not None and _is_lost(transaction, entry):
+        entry = entry.model_copy(update={"kind": EntryKind.UNPRICED, "micros": 0})  # paid already
     if not transaction.add(ledger, dict(entry), _UNIQUE) or due.hold is None:
         return
     done = (ledger.c.job_id == entry.job_id, ledger.c.kind == EntryKind.RELEASE)
@@ -77,9 +81,10 @@ def close(transaction: Transaction, job: Job, at: datetime) -> None:
     """Settle the hold of a job that ends in this very transaction."""
     if job.hold is None:
         return
+    _lose(transaction, job, job.hold, at)
     drawn = select(func.coalesce(func.sum(ledger.c.micros), 0)).where(
         ledger.c.job_id == job.id,
-        ledger.c.kind.in_(PICTURES),
+        ledger.c.kind.in_(PAID),
         ledger.c.currency == job.hold.amount.currency,
     )
     cost = int(transaction.execute(drawn).scalar_one())
@@ -87,6 +92,33 @@ def close(transaction: Transaction, job: Job, at: datetime) -> None:
     line = _line(job, job.hold, at)
     done = _settle(transaction, line, job.hold, held, cost)
     _add(transaction, line, EntryKind.RELEASE, done.released)
+
+
+def _lose(transaction: Transaction, job: Job, hold: Hold, at: datetime) -> None:
+    """Count what services may have billed for pictures of `job` that are not here.
+
+    A call that is under way when its job ends is billed all the same; if a budget did not pay it,
+    whoever cancels in time would draw for nothing, again and again, at the owner's cost.
+    """
+    billed: dict[int, str] = {}
+    for row in transaction.execute(select(tried).where(tried.c.job_id == job.id)):
+        if row.outcome != Outcome.BEGUN and not row.may_have_billed:
+            continue
+        if job.way.has(row.member) and not job.way.member(row.member).is_free:
+            billed.update(dict.fromkeys(row.pictures, row.member))
+    came = select(ledger.c.index).where(ledger.c.job_id == job.id, ledger.c.kind.in_(PICTURES))
+    here = set(transaction.execute(came).scalars())
+    share = hold.amount.micros // job.resolved.num_images
+    for index, member in billed.items():
+        if index not in here:
+            line = _line(job, hold, at).model_copy(update={"index": index, "served_by": member})
+            _add(transaction, line, EntryKind.LOST, share)
+
+
+def _is_lost(transaction: Transaction, entry: Entry) -> bool:
+    same = (ledger.c.job_id == entry.job_id, ledger.c.index == entry.index)
+    lost = select(ledger.c.micros).where(*same, ledger.c.kind == EntryKind.LOST)
+    return transaction.execute(lost).first() is not None
 
 
 def _needed(quote: Quote, state: BudgetState) -> int:

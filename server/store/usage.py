@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Integer, Row, and_, case, cast, func, select
 
 from server.domain.budgets import (
-    PICTURES,
+    PAID,
     BudgetState,
     Entry,
     EntryKind,
@@ -28,6 +28,7 @@ _GROUP = (
     ledger.c.currency,
 )
 _is_local = ledger.c.device_seconds > 0
+_is_picture = ledger.c.kind != EntryKind.LOST
 _is_known = ledger.c.kind != EntryKind.UNPRICED
 
 
@@ -57,7 +58,7 @@ class UsageRepository:
             key_id: of this key alone.
         """
         wanted: builtins.list[ColumnElement[bool]] = [
-            ledger.c.kind.in_(PICTURES),
+            ledger.c.kind.in_(PAID),
             ledger.c.day >= start,
             ledger.c.day <= end,
         ]
@@ -68,7 +69,7 @@ class UsageRepository:
         statement = (
             select(
                 *_GROUP,
-                func.count().label("pictures"),
+                _count(_is_picture).label("pictures"),
                 _count(_is_local).label("local_pictures"),
                 _count(~_is_known).label("unpriced_pictures"),
                 func.sum(ledger.c.device_seconds).label("device_seconds"),

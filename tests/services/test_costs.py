@@ -68,7 +68,9 @@ async def test_of_a_job_that_fails_halfway_only_what_came_is_paid(
         assert await recomputed(house.store, spender.key_id) == (0, 39_000)
 
 
-async def test_a_cancelled_call_costs_nothing(tmp_path: Path, scribble_models: Path) -> None:
+async def test_a_call_that_is_cancelled_under_way_is_paid_since_the_service_draws_it_all_the_same(
+    tmp_path: Path, scribble_models: Path
+) -> None:
     painter = atelier(39_000, 45_000)
     painter.may_draw.clear()
     async with open_house(tmp_path / "data", scribble_models, painter) as house:
@@ -77,7 +79,7 @@ async def test_a_cancelled_call_costs_nothing(tmp_path: Path, scribble_models: P
         async with asyncio.timeout(20):
             await painter.begun.wait()
         await house.generation.cancel(job.id, spender)
-        assert await state_of(house.store, spender.key_id) == (0, 0, LIMIT)
+        assert await state_of(house.store, spender.key_id) == (0, 45_000, LIMIT - 45_000)
 
 
 async def test_a_service_that_says_no_cost_takes_its_share_of_what_was_held(

@@ -101,7 +101,7 @@ async def recomputed(store: Store, key: str, month: str = MONTH) -> tuple[int, i
             assert not {EntryKind.RELEASE, EntryKind.EXTRA, EntryKind.WAIVE} & sums.keys()
             reserved += taken
             continue
-        pictures = sums[EntryKind.CHARGE] + sums[EntryKind.ASSUMED]
+        pictures = sums[EntryKind.CHARGE] + sums[EntryKind.ASSUMED] + sums[EntryKind.LOST]
         assert taken + sums[EntryKind.WAIVE] == pictures + sums[EntryKind.RELEASE]
         spent += taken - sums[EntryKind.RELEASE]
     return reserved, spent

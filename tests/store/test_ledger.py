@@ -7,8 +7,10 @@ import pytest
 
 from server.domain.budgets import EntryKind
 from server.domain.errors import BudgetExceededError
+from server.domain.images import Fallback
 from server.domain.jobs import JobState
 from server.domain.money import Money
+from server.domain.routes import Member, MemberKind, Outcome, Route, Tried
 from server.domain.tariff import Tariff
 from server.store.store import Store
 from tests.store.spending import (
@@ -258,3 +260,70 @@ async def test_costs_of_two_currencies_are_not_added(store: Store) -> None:
         ("EUR", 90, 1),
         ("USD", 90, 1),
     ]
+
+
+def asked(member: str, outcome: Outcome, *pictures: int, billed: bool = False) -> Tried:
+    return Tried(
+        number=0,
+        member=member,
+        pictures=pictures,
+        outcome=outcome,
+        code=None,
+        detail=None,
+        may_have_billed=billed,
+        at=NOW,
+        seconds=None,
+        forecast=None,
+    )
+
+
+def route(*, is_free: bool) -> Route:
+    painter = Member(
+        name="painter",
+        kind=MemberKind.REMOTE,
+        is_free=is_free,
+        resolved=None,
+        flops=0.0,
+        code=None,
+        detail=None,
+    )
+    return Route(fallback=Fallback.ANY, members=(painter,))
+
+
+@pytest.mark.parametrize(("outcome", "billed"), [(Outcome.BEGUN, False), (Outcome.FAILED, True)])
+async def test_cancelling_in_time_does_not_make_a_service_draw_for_nothing(
+    store: Store,
+    outcome: Outcome,
+    billed: bool,  # noqa: FBT001 - as the table says it
+) -> None:
+    key = await a_key(store, 1000)
+    job = await submit(store, key, 400, route=route(is_free=False))
+    await store.tried.keep(job.id, asked("painter", outcome, 0, 1, billed=billed))
+    await keep(store, job, 0, cost=90, seconds=0)
+    await store.jobs.finish(job.id, JobState.CANCELLED, at=NOW)
+    assert await state_of(store, key) == (0, 90 + 100, 810)
+    lines = {(line.kind, line.index): line for line in await store.usage.entries(job.id)}
+    lost = lines[EntryKind.LOST, 1]
+    assert (lost.micros, lost.served_by, lost.image_id) == (100, "painter", None)
+    (row,) = await store.usage.rows("2000-01-01", "2100-01-01", key_id=key)
+    assert (row.pictures, row.micros) == (1, 190)
+    # The picture was on its way after all: it was paid for already.
+    await keep(store, job, 1, cost=100, seconds=0)
+    assert await state_of(store, key) == (0, 190, 810)
+    assert await recomputed(store, key) == (0, 190)
+
+
+@pytest.mark.parametrize(
+    ("is_free", "outcome"),
+    [(True, Outcome.BEGUN), (False, Outcome.FAILED), (False, Outcome.SKIPPED)],
+)
+async def test_what_nobody_can_have_billed_goes_back(
+    store: Store,
+    is_free: bool,  # noqa: FBT001 - as the table says it
+    outcome: Outcome,
+) -> None:
+    key = await a_key(store, 1000)
+    job = await submit(store, key, 400, route=route(is_free=is_free))
+    await store.tried.keep(job.id, asked("painter", outcome, 0, 1, 2, 3))
+    await store.jobs.finish(job.id, JobState.FAILED, at=NOW)
+    assert await state_of(store, key) == (0, 0, 1000)
