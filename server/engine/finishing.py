@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from server.domain.recipes import Engine
 from server.engine.adapters.mix import Mix
 from server.engine.drawing import Drawing, check_finite, recipe_of
 from server.engine.encode import encode_picture, encode_preview
-from server.engine.families.base import Pictures
+from server.engine.families.base import Pictures, Trajectory
 from server.engine.hardware import use_threads_for
 from server.engine.inbox import Inbox
 from server.engine.last_words import LastWords
@@ -81,7 +82,9 @@ class Finishing:
     def preview(self, row: Drawing) -> None:
         """Send a preview soon."""
         row.previewing = True
-        self._use(self._previewer.submit(self._preview, row, self._launched()))
+        # As it is now: what the next tick writes is behind the mark, and may be half written.
+        now = copy.copy(row.trajectory)
+        self._use(self._previewer.submit(self._preview, row, now, self._launched()))
 
     def finish(self, row: Drawing) -> None:
         """Turn finished latents into a file, while the next ticks run."""
@@ -117,17 +120,17 @@ class Finishing:
         self._uses.add(work)
         work.add_done_callback(self._uses.discard)
 
-    def _preview(self, row: Drawing, launched: torch.cuda.Event | None) -> None:
-        last = row.trajectory.last_step  # held to the end: the next tick lets go of its tensors
+    def _preview(
+        self, row: Drawing, trajectory: Trajectory, launched: torch.cuda.Event | None
+    ) -> None:
         try:
             with torch.inference_mode(), _beside(self._preview_stream, launched):
-                pixels = row.family.preview(row.trajectory).numpy()
+                pixels = row.family.preview(trajectory).numpy()
             data = encode_preview(pixels)
             self._outbox.put(DrawPreview(draw=row.draw, index=row.index, data=data))
         except Exception:
             log.exception("no preview of draw %d", row.draw)
         finally:
-            del last
             row.previewing = False
 
     def _decode(self, row: Drawing, launched: torch.cuda.Event | None) -> None:

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +22,9 @@ from torch.nn.modules.module import (
 )
 
 from server.domain.models import EngineModel
-from server.engine.families.base import Conditioning
+from server.engine import tiny
+from server.engine.families.base import Conditioning, Trajectory
+from server.engine.families.sdxl import SdxlFamily
 from server.engine.messages import DrawFailed, DrawPicture, Residents
 from tests.engine.ticking import Ticking, memory_for
 
@@ -301,6 +303,38 @@ def test_slow_previews_hold_up_no_finished_picture(models: dict[str, EngineModel
     ticking.until_done(1, 2, 3)
     ticking.close()
     assert not late
+
+
+class Pensive(SdxlFamily):
+    """A model whose previews are made when the test says so."""
+
+    may_look = threading.Event()
+    seen: ClassVar[list[int]] = []
+
+    def preview(self, trajectory: Trajectory) -> torch.Tensor:
+        assert self.may_look.wait(60)
+        self.seen.append(trajectory.step_index)
+        return super().preview(trajectory)
+
+
+def test_a_late_preview_shows_the_step_that_it_was_asked_for(
+    models: dict[str, EngineModel],
+) -> None:
+    ticking = Ticking(
+        models, preview_interval_seconds=0.001, load=lambda *_: Pensive(tiny.make_sdxl())
+    )
+    try:
+        ticking.draw(1, **LONG)
+        ticking.tick(2)
+        asked = ticking.steps(1)
+        ticking.tick(4)
+        assert Pensive.seen == []
+        Pensive.may_look.set()
+        ticking.until_done(1)
+    finally:
+        Pensive.may_look.set()
+        ticking.close()
+    assert Pensive.seen[0] <= asked
 
 
 def test_no_model_is_loaded_for_a_source_that_cannot_be_read(ticking: Ticking) -> None:
