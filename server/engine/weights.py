@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from torch import nn
 
 from server.domain.plans import Plan
 from server.engine.plans.streaming import settle_down, stream
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +282,9 @@ def _pinned(tensor: torch.Tensor) -> torch.Tensor:
     """Return a copy in pinned main memory, or in plain where its kind of tensor knows no other."""
     try:
         return tensor.cpu().pin_memory()
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError) as error:
+        # Slower to copy from, and as right: but somebody should be able to find out why.
+        log.info("kept in plain main memory: %s", str(error).splitlines()[:1])
         return tensor.cpu()
 
 
