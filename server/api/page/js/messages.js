@@ -225,7 +225,7 @@ export const m = {
 
   models: {
     title: "Models",
-    lead: "What this server can draw with. A model is fetched once and then stays on this machine.",
+    lead: "What this server can draw with. A model of this machine is fetched once and then stays here.",
     state: {
       ready: "Ready",
       missing: "Not fetched",
